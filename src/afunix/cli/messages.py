@@ -1,0 +1,169 @@
+"""What a person is told, and the exit status that goes with it. The rules of the terminal:
+
+    data goes to STDOUT, every word to STDERR, each line in one write
+    `afunix: error: what happened`, then `afunix: hint: the next step`; lower case, no full stop, no traceback
+    nothing that came from outside reaches the terminal unescaped (`model.escaping`)
+    -q leaves errors only; notes are shown on a terminal or with -v
+    colour only on a terminal, and not with NO_COLOR
+    a STDERR that is gone or full changes no exit status
+
+The sentences are the errors' own (`model.errors`); here is their frame, and STATUS, the table of statuses.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+import click
+
+from ..model import errors
+from ..model.escaping import escape
+
+STATUS: dict[type[BaseException], int] = {
+    errors.AfunixError: 1,
+    errors.OutputError: 1,
+    errors.AddressError: 2,
+    errors.NoSuchSocketError: 3,
+    errors.NobodyListensError: 4,
+    errors.DeniedError: 5,
+    errors.NotASocketError: 6,
+    errors.WrongTypeError: 6,
+    errors.TimedOutError: 7,
+    errors.BrokenStreamError: 8,
+    errors.PeerMismatchError: 9,
+    errors.AddressInUseError: 10,
+    click.UsageError: 2,
+}
+"""Exit status of an error: that of the nearest class in its family tree. What is not here is 1: failed."""
+
+STATUSES_HELP = """\b
+Exit status:
+  0  done; never when bytes were lost
+  1  failed: STDOUT is full or broken, with the number of bytes lost
+  2  wrong use
+  3  no such socket
+  4  nobody listens (a stale socket file)
+  5  permission denied
+  6  not a socket, or a socket of another type
+  7  timed out, naming the last obstacle
+  8  the peer or a deadline broke off, and bytes may be lost
+  9  the peer is not who it must be
+  10 the address is in use, and by whom"""
+
+_STDERR_PATIENCE_MS = 1000
+
+
+def status_of(error: BaseException) -> int:
+    return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 1)
+
+
+def explain(error: Exception) -> int:
+    """Tell what `error` is, in the one form there is; the exit status that goes with it."""
+    if os.environ.get("AFUNIX_DEBUG"):
+        import traceback
+
+        _write(escape_lines(traceback.format_exc()))
+    if isinstance(error, errors.AfunixError):
+        say_error(error.message, error.hint)
+    elif isinstance(error, click.ClickException):
+        say_error(*_words_of_usage(error))
+    elif isinstance(error, OSError):
+        say_error(_words_of_os(error))
+    else:
+        say_error(
+            f"this should not have happened: {type(error).__name__}: {error}",
+            "AFUNIX_DEBUG=1 in the environment shows where",
+        )
+    return status_of(error)
+
+
+def say_error(message: str, hint: str | None = None) -> None:
+    _write(_line("error: ", message, "31") + (_line("hint: ", hint, "36") if hint else ""))
+
+
+class Messages:
+    """What a command says while it runs, as loud as -q and -v ask for."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self.warns = not quiet
+        self.notes = verbose or (not quiet and os.isatty(2))
+
+    def warn(self, message: str, hint: str | None = None) -> None:
+        """Something that is not an error yet; silent with -q."""
+        if self.warns:
+            _write(_line("warning: ", message, "33") + (_line("hint: ", hint, "36") if hint else ""))
+
+    def note(self, message: str) -> None:
+        """What goes on: on a terminal, or with -v."""
+        if self.notes:
+            _write(_line("", message))
+
+    @staticmethod
+    def trace(line: str) -> None:
+        """A call as it happened, without any frame: it is to be read as strace is."""
+        _write(escape(line) + "\n")
+
+
+def _words_of_usage(error: click.ClickException) -> tuple[str, str | None]:
+    """click's sentence in our form: what is wrong with which option, then where to look."""
+    context = getattr(error, "ctx", None)
+    look_up = f"'{context.command_path} --help' lists what there is" if context is not None else None
+    if isinstance(error, click.NoSuchOption):
+        similar = sorted(error.possibilities or ())
+        return (
+            f"there is no option '{error.option_name}'",
+            f"did you mean {' or '.join(similar)}?" if similar else look_up,
+        )
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return f"{error.param.human_readable_name.upper()} is missing", look_up
+    if isinstance(error, click.BadParameter):
+        return f"{_option_of(error)}{_plain(error.message)}", look_up
+    return _plain(error.message), getattr(error, "suggestion", look_up)
+
+
+def _option_of(error: click.BadParameter) -> str:
+    if error.param is None:
+        return ""
+    names = error.param.opts if isinstance(error.param, click.Option) else [error.param.human_readable_name]
+    return f"{max(names, key=len)}: "
+
+
+def _plain(sentence: str) -> str:
+    """Lower case, no full stop: click's own messages are sentences."""
+    sentence = sentence.strip().removesuffix(".")
+    return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
+
+
+def _words_of_os(error: OSError) -> str:
+    what = error.strerror or str(error)
+    where = f" ({errors.errno_name(error.errno)})" if error.errno is not None else ""
+    named = f"{os.fsdecode(error.filename)!r}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{named}{what[:1].lower()}{what[1:]}{where}"
+
+
+def _line(word: str, text: str, colour: str = "") -> str:
+    if word and colour and _has_colour():
+        word = f"\x1b[1;{colour}m{word.rstrip()}\x1b[0m "
+    return f"afunix: {word}{escape(text)}\n"
+
+
+def _has_colour() -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and os.isatty(2)
+
+
+def escape_lines(text: str) -> str:
+    return "\n".join(map(escape, text.split("\n")))
+
+
+def _write(text: str) -> None:
+    """One write(2) for all of it, so that it is not torn; what STDERR refuses is given up."""
+    data = memoryview(text.encode("utf-8", "backslashreplace"))
+    while data:
+        try:
+            data = data[os.write(2, data) :]
+        except BlockingIOError:  # somebody else made it non-blocking
+            if not select.select([], [2], [], _STDERR_PATIENCE_MS / 1000)[1]:
+                return
+        except OSError:
+            return

@@ -1,0 +1,1 @@
+"""One rendering a file, pure: bytes or events in, text or bytes out."""

@@ -1,0 +1,162 @@
+"""A Listener owns one listening socket and, if we bound it, the name: socket, bind, listen, and the way back.
+
+An inherited one (systemd, a parent) is only used: it is never shut down, never unlinked, its flags stay. A
+datagram socket is bound the same way and has no `listen`; nothing accepts on it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from socket import AF_UNIX, SHUT_RD, SOL_SOCKET, SocketType
+
+from ..model.address import Address
+from ..model.events import Bound, Closed, Created, Listening, Observer, Unlinked
+from . import peercred, socket_file
+from .socket_types import TYPE_NUMBERS, call_name, type_of
+
+MAX_BACKLOG = 0x7FFF_FFFF
+"""Asks for net.core.somaxconn, whatever that is: the kernel lowers it (listen(2))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """How a name is claimed: the options of `serve` that concern the socket file. See `socket_file.bind`."""
+
+    mode: int = 0o600
+    uid: int | None = None
+    gid: int | None = None
+    replace: bool = False
+    keep: bool = False
+
+
+class Listener:
+    """A bound socket. `close()` closes it; `unlink()` first, while it is open, removes the path if it is still ours."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: Address,
+        *,
+        file: socket_file.SocketFile | None = None,
+        keep: bool = False,
+        inherited: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        self.socket = sock
+        self.fd = sock.fileno()
+        self.address = address
+        self.type = type_of(sock)
+        self.is_inherited = inherited
+        self._file = file
+        self._keep = keep
+        self._observer = observer
+        self._must_poll = inherited and os.get_blocking(self.fd)
+
+    @classmethod
+    def open(
+        cls,
+        address: Address,
+        type_word: str = "stream",
+        ownership: Ownership = Ownership(),  # noqa: B008 - frozen
+        *,
+        backlog: int = MAX_BACKLOG,
+        configure: Callable[[SocketType], None] = lambda sock: None,
+        observer: Observer | None = None,
+    ) -> Listener:
+        """socket, bind, listen. `configure` sees the socket before it has a name, so before any client can.
+
+        Raises:
+            AfunixError: of the kinds that `socket_file.bind` names; nothing is left behind.
+        """
+        number = TYPE_NUMBERS[type_word]
+        sock = socket.socket(AF_UNIX, number)
+        try:
+            sock.setblocking(False)
+            peercred.refuse_descriptors(sock)
+            configure(sock)
+            if observer is not None:
+                observer(Created(sock.fileno(), call_name(number)))
+            file = socket_file.bind(
+                sock,
+                address,
+                mode=ownership.mode,
+                uid=ownership.uid,
+                gid=ownership.gid,
+                replace=ownership.replace,
+                observer=observer,
+            )
+            listener = cls(sock, address, file=file, keep=ownership.keep, observer=observer)
+            if observer is not None:
+                observer(Bound(sock.fileno(), address))
+            listener._listen(backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return listener
+
+    def _listen(self, backlog: int) -> None:
+        if self.type == socket.SOCK_DGRAM:
+            return
+        self.socket.listen(backlog)
+        if self._observer is not None:
+            self._observer(Listening(self.fd, self.address, backlog))
+
+    def accept(self) -> SocketType:
+        """The next client, its descriptor close-on-exec; the caller owns it.
+
+        Raises:
+            BlockingIOError: nobody is waiting.
+            OSError: as accept(2); `model.acceptance` says what each means.
+        """
+        if self._must_poll and not self._is_readable():
+            raise BlockingIOError
+        # accept4(2) without the wrapper that `socket.accept` puts around each connection: half of its price.
+        fd, _ = self.socket._accept()  # type: ignore[attr-defined]
+        return SocketType(AF_UNIX, self.type, 0, fd)
+
+    def _is_readable(self) -> bool:
+        """For a blocking listener that we were handed, whose flag is not ours to set.
+
+        A known race: a process that shares it may take the client first, and we wait for the next one. Its owner
+        can close it with O_NONBLOCK (`NonBlocking=true` in a unit).
+        """
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def refuse_new(self) -> None:
+        """No client can connect from now on; those in the queue can still be accepted (SHUT_RD; Linux).
+
+        Irreversible for everybody who holds the socket, so an inherited one is left as it is.
+        """
+        if not self.is_inherited and self.type != socket.SOCK_DGRAM:
+            self.socket.shutdown(SHUT_RD)
+
+    def unlink(self) -> None:
+        """Remove the path, if we made it, may remove it, and it is still ours. Before `close()`; idempotent."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        removed = not self._keep and file.remove()
+        file.close()
+        if self._observer is not None and not self._keep:
+            self._observer(Unlinked(self.fd, self.address, removed))
+
+    def close(self) -> None:
+        """`unlink()`, then close the descriptor; idempotent."""
+        if self.fd < 0:
+            return
+        self.unlink()
+        if self._observer is not None:
+            self._observer(Closed(self.fd))
+        self.fd = -1
+        self.socket.close()
+
+
+def out_of_band_inline(sock: SocketType) -> None:
+    """MSG_OOB bytes stay in their place in the stream; without this recv(2) and splice(2) lose them silently."""
+    sock.setsockopt(SOL_SOCKET, socket.SO_OOBINLINE, 1)

@@ -1,0 +1,154 @@
+"""Records in both directions, for `pump`'s drivers: a RecordPump for sending, FramedRecords for receiving.
+
+A record is never cut and never joined: it leaves in one send, or it is held. What separates records in a
+stream of bytes is `formats.records`'s rule, and comes in as functions.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from .channel import Channel
+from .pump import CHUNK_BYTES, Wants
+
+_SHARE_RECORDS = 256
+"""What one step sends at most, so that the other direction and the clock get their turn."""
+
+
+class Splitter(Protocol):
+    """Bytes to records; `held` bytes are waiting for the rest of theirs."""
+
+    held: int
+
+    def feed(self, data: bytes) -> list[bytes]: ...
+
+    def finish(self) -> list[bytes]: ...
+
+
+class RecordPump:
+    """One direction, bytes to records; the counterpart of `pump.Pump`, with the same answers and counters.
+
+    `too_long` is the length of a record that the socket does not take (at least that: it may not be
+    complete), after which the pump has finished.
+    """
+
+    def __init__(
+        self,
+        receive: Callable[[int], bytes | None],
+        channel: Channel,
+        splitter: Splitter,
+        *,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._receive = receive
+        self._channel = channel
+        self._splitter = splitter
+        self._at_end = at_end
+        self._records: deque[bytes] = deque()
+        self.max_record_bytes = channel.max_record_bytes()
+        self.taken = 0
+        self.moved = 0
+        self.source_ended = False
+        self.source_error: OSError | None = None
+        self.sink_error: OSError | None = None
+        self.too_long = 0
+        self.is_finished = False
+
+    @property
+    def held(self) -> int:
+        """Bytes taken from the source that have not been sent; separators are not counted."""
+        return sum(map(len, self._records)) + self._splitter.held
+
+    def step(self) -> Wants:
+        """Send what can be sent now. After NOTHING look at the errors and `too_long`."""
+        wants = Wants.NOTHING if self.is_finished else None
+        for _ in range(_SHARE_RECORDS):
+            if wants is not None:
+                return wants
+            wants = self._advance()
+        return wants or Wants.TURN
+
+    def _advance(self) -> Wants | None:
+        if self._records:
+            return self._push(self._records[0])
+        if self.source_ended:
+            self._at_end()
+            return self._finish()
+        return self._pull()
+
+    def _push(self, record: bytes) -> Wants | None:
+        try:
+            if not self._channel.try_send_record(record):
+                return Wants.SINK
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                self.too_long = len(record)
+            else:
+                self.sink_error = error
+            return self._finish()
+        self._records.popleft()
+        self.moved += len(record)
+        return None
+
+    def _pull(self) -> Wants | None:
+        try:
+            data = self._receive(CHUNK_BYTES)
+        except OSError as error:
+            self.source_error = error
+            return self._finish()
+        if data is None:
+            return Wants.SOURCE
+        self.taken += len(data)
+        self.source_ended = not data
+        self._records.extend(self._splitter.feed(data) if data else self._splitter.finish())
+        if not self._records and self._splitter.held > self.max_record_bytes:
+            self.too_long = self._splitter.held  # the memory that an endless line takes has an end
+            return self._finish()
+        return None
+
+    def _finish(self) -> Wants:
+        self.is_finished = True
+        return Wants.NOTHING
+
+    def close(self) -> None:
+        """Finish, wherever it stands; idempotent."""
+        self._finish()
+
+
+class FramedRecords:
+    """A socket of records as a source of bytes for `pump.Pump`: each record as `frame` writes it."""
+
+    def __init__(self, channel: Channel, frame: Callable[[bytes], bytes]) -> None:
+        self._channel = channel
+        self._frame = frame
+        self._error: OSError | None = None
+
+    def try_receive(self, max_bytes: int) -> bytes | None:
+        """Whole framed records, until that many bytes are there or no more have come; b"" at the end only.
+
+        Raises:
+            OSError: as the channel says, but only after every record that came before.
+        """
+        framed: list[bytes] = []
+        size = 0
+        while size < max_bytes and (record := self._try_next(bool(framed))) is not None:
+            framed.append(self._frame(record))
+            size += len(framed[-1])
+        return b"".join(framed) if size or self._channel.receive_ended else None
+
+    def _try_next(self, has_some: bool) -> bytes | None:
+        if self._error is not None:
+            raise self._error
+        if self._channel.receive_ended:
+            return None
+        try:
+            record = self._channel.try_receive_record()
+        except OSError as error:
+            if not has_some:
+                raise
+            self._error = error
+            return None
+        return None if self._channel.receive_ended else record

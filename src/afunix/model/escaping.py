@@ -1,0 +1,36 @@
+"""How untrusted bytes are shown: the one function for names, labels and paths in messages and logs.
+
+A socket's name, a process's name and a client's bytes are chosen by somebody else, and a terminal obeys what
+it is told to print. What is escaped: C0 controls (as ``^X``), DEL (``^?``), C1 controls and the characters that
+change the direction of text (``\\u…``), and bytes that are not UTF-8 (``\\xHH``).
+
+The result is for reading; it is not meant to be turned back into bytes. `formats.text` uses the same table for
+streams, where a character may arrive in two pieces.
+"""
+
+from __future__ import annotations
+
+_BIDIRECTIONAL = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_LINE_BREAKING = (0x2028, 0x2029)
+
+CONTROL_PICTURES: dict[int, str] = {
+    **{code: f"^{chr(code + 0x40)}" for code in range(0x20)},
+    0x7F: "^?",
+    **{code: f"\\u{code:04x}" for code in (*range(0x80, 0xA0), *_BIDIRECTIONAL, *_LINE_BREAKING)},
+    **{0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)},  # what surrogateescape made of a bad byte
+}
+"""Code point to what is shown instead; every other character is shown as it is. For `str.translate`."""
+
+
+def escape(name: str | bytes) -> str:
+    """`name` on one line, with nothing in it that a terminal or a log reader would obey."""
+    text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
+    if text.isascii() and text.isprintable():
+        return text
+    shown = text.translate(CONTROL_PICTURES)
+    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def quote(name: str | bytes) -> str:
+    """`name` escaped and between single quotes, as every message shows a thing that somebody typed or sent."""
+    return f"'{escape(name)}'"

@@ -1,0 +1,185 @@
+"""What happened, as typed values in the past tense. Counterpart of `lifecycle`, whose calls they report.
+
+The first group are calls on a socket with their true results, in the order of a socket's life; the second group
+are things that a person who runs a server wants to know. An event is built only when an observer is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from .address import Address
+from .credentials import PeerCredentials
+from .lifecycle import Call
+
+
+class Direction(Enum):
+    """Which half of a connection was shut down."""
+
+    RECEIVING = "SHUT_RD"
+    SENDING = "SHUT_WR"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all: `fd` is the descriptor of the socket it happened to."""
+
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Created(Event):
+    """socket(2) returned `fd`; `type_name` is SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET."""
+
+    type_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound(Event):
+    """bind(2) gave the socket its name."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Listening(Event):
+    """listen(2): from now on connect(2) succeeds. `inherited`: somebody else bound it and listened."""
+
+    address: Address
+    backlog: int
+    inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted(Event):
+    """accept(2) on `listener` returned `fd`, the `connection`-th since the start."""
+
+    listener: int
+    connection: int
+    peer: PeerCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class Connected(Event):
+    """connect(2) succeeded."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class BytesRead(Event):
+    """read(2) returned `count` bytes; 0 is the end of file."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BytesWritten(Event):
+    """write(2) took `count` bytes."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class HalfClosed(Event):
+    """shutdown(2) ended one direction."""
+
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Closed(Event):
+    """close(2): the descriptor is gone. `connection` is 0 for a socket that is none."""
+
+    connection: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed(Event):
+    """A call returned -1 with `errno`."""
+
+    call: Call
+    errno: int
+    address: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StaleRemoved(Event):
+    """A socket file that nobody listened on was in the way, and was removed under the lock."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReplaced(Event):
+    """The path of a live socket was taken over, as asked."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Event):
+    """A client was closed unread: a rule or a limit was against it. `fd` is the listener."""
+
+    peer: PeerCredentials
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineOpened(Event):
+    """A line reached the limit and was let out unfinished; `held` bytes had been waiting."""
+
+    connection: int
+    held: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class WentIdle(Event):
+    """A connection moved no byte for `seconds` and is closed."""
+
+    connection: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReset(Event):
+    """The client went away with a reset: what it sent before is written, what it did not get is lost."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptPaused(Event):
+    """No client is accepted for now; they wait in the backlog. One event an episode. `errno` 0: a limit of ours."""
+
+    errno: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptResumed(Event):
+    """The reason to pause is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked(Event):
+    """Our socket file was removed; False if it was no longer ours, and so was left alone."""
+
+    address: Address
+    was_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping(Event):
+    """The stop began; `cause` is the signal's name or what else ended the run. `fd` is -1."""
+
+    cause: str
+
+
+Observer = Callable[[Event], None]
+"""Who is told. Called in the step in which it happened; must not raise and must not wait."""

@@ -1,0 +1,280 @@
+"""Many clients' streams to one output. The rules L1-L5 are `model.framing`'s; here their bytes are moved.
+
+A client is read the moment it is accepted, then whenever `Readiness` says so. What leaves in one turn of the loop
+goes out in one writev(2). Two ways lead there:
+
+    copying     recv, the rules, writev: small messages, labels, terminals
+    splicing    a large queue of whole lines goes from socket to output as pages. All but the last newline of the
+                block: the client can change pages after sending them, so the newline that ends what we call whole
+                lines is received and written from our own memory. The unfinished rest is received too: bytes left
+                in the queue can keep a sendfile(2) client asleep for ever.
+
+While the output takes nothing, nobody is read: the clients wait in write(2), and memory does not grow. A block
+that was begun is finished before anybody else writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from ..kernel.channel import Channel
+from ..kernel.output import Output
+from ..model.framing import Line, PieceEnd, Seam
+from ..streams.readiness import Readiness
+from .outflow import FLUSH_BYTES, Outflow
+
+READ_BYTES = 64 << 10
+"""One recv: hundreds of small messages; a full one suggests that splicing pays."""
+
+BULK_BYTES = 256 << 10
+"""One recv of a client whose queue is long but cannot be spliced."""
+
+SPLICE_MIN_BYTES = 48 << 10
+"""Below this the six calls of a block cost more than the copy they save (measured)."""
+
+PEEK_TAILS = (4 << 10, 64 << 10)
+"""How much of the end of a queue is looked at for its last newline: first a little, then once more."""
+
+
+class Client(Line):
+    """One connection's place in the collector. `state` belongs to its framing."""
+
+    __slots__ = ("channel", "is_bulk", "state", "touched")
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self.channel = channel
+        self.is_bulk = False
+        self.state: object = None
+        self.touched = 0.0
+
+
+class Framing(Protocol):
+    """How clients' bytes become output; what leaves is handed to the collector's `put` or `put_raw`."""
+
+    can_splice: bool
+    keeps_lines: bool
+
+    def begin(self, client: Client) -> None:
+        """A client was admitted."""
+
+    def feed(self, client: Client, data: bytes) -> None:
+        """Bytes arrived."""
+
+    def finish(self, client: Client, end: PieceEnd) -> None:
+        """No more will; what is held leaves (L5)."""
+
+    def release(self, client: Client) -> bytes:
+        """What is held, for a block that goes out right behind it."""
+
+
+class Collector:
+    """Owns the channels it is given until they are closed. `framing` must be set before the first.
+
+    `on_finished(channel, end)` is told of every channel that was closed, `on_failure(error)` of an output that
+    broke. With a `clock`, `Client.touched` is the time of its last bytes.
+    """
+
+    framing: Framing
+
+    def __init__(
+        self,
+        output: Output,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_finished: Callable[[Channel, PieceEnd], None],
+        on_failure: Callable[[OSError], None],
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.clients: dict[int, Client] = {}
+        self._output = output
+        self._on_finished = on_finished
+        self._clock = clock
+        self._readiness: Readiness[Client] = Readiness(loop, self._on_ready, self._on_turn)
+        self._outflow = Outflow(
+            output, loop, on_stall=self._readiness.pause, on_flow=self._on_flow, on_failure=on_failure
+        )
+        self._seam = Seam()
+        self._block: tuple[Client, int, int] | None = None
+
+    # Clients
+
+    def on_channel(self, channel: Channel) -> None:
+        """Take a connection and read at once what is there: a short one is over before anybody waited for it."""
+        client = Client(channel)
+        self.clients[channel.fd] = client
+        self.framing.begin(client)
+        if self._clock is not None:
+            client.touched = self._clock()
+        if not self._outflow.is_blocked and self._receive(client, READ_BYTES):
+            self._receive(client, READ_BYTES)  # most likely the end of file, or nothing yet
+        if channel.fd >= 0:
+            self._readiness.add(channel.fd, client)
+        self._outflow.flush_soon()
+
+    def _on_ready(self, client: Client, events: int) -> None:
+        if client.is_bulk:
+            self._receive_bulk(client)
+        else:
+            self._receive(client, READ_BYTES)
+        if self._outflow.queued > FLUSH_BYTES:
+            self._outflow.flush()
+
+    def _on_turn(self) -> None:
+        if self._outflow.queued:
+            self._outflow.flush()
+
+    def _receive(self, client: Client, max_bytes: int) -> bool:
+        """One recv by copying; True if there may be more at once."""
+        try:
+            data = client.channel.try_receive(max_bytes)
+        except ConnectionResetError:
+            self._finish(client, PieceEnd.RESET)
+            return False
+        if not data:
+            if data is not None:
+                self._finish(client, PieceEnd.EOF)
+            return False
+        if self._clock is not None:
+            client.touched = self._clock()
+        if len(data) == READ_BYTES:
+            client.is_bulk = self.framing.can_splice and self._output.can_splice
+        self.framing.feed(client, data)
+        return True
+
+    def _finish(self, client: Client, end: PieceEnd) -> None:
+        channel = client.channel
+        self.framing.finish(client, end)
+        self._readiness.remove(channel.fd)
+        del self.clients[channel.fd]
+        channel.close()
+        self._on_finished(channel, end)
+
+    def drop(self, client: Client, end: PieceEnd) -> None:
+        """End a client's stream from our side (an idle timeout, the end of the run); what is held leaves."""
+        self._finish(client, end)
+        self._outflow.flush_soon()
+
+    # Splicing
+
+    def _receive_bulk(self, client: Client) -> None:
+        queued = client.channel.queued()
+        if queued < SPLICE_MIN_BYTES or not self._output.can_splice:
+            client.is_bulk = False
+            self._receive(client, READ_BYTES)
+            return
+        splice_bytes, rest_bytes = self._cut(client, queued)
+        if splice_bytes < SPLICE_MIN_BYTES:
+            self._receive(client, BULK_BYTES)
+            return
+        if self._clock is not None:
+            client.touched = self._clock()
+        if self.framing.keeps_lines:
+            self._begin_line(client, self.framing.release(client))
+        self._block = (client, splice_bytes, rest_bytes)
+        self._advance_block()
+
+    def _cut(self, client: Client, queued: int) -> tuple[int, int]:
+        """How many bytes may be spliced, and how many after them must be received; (0, 0): copy this time."""
+        if not self.framing.keeps_lines:
+            return queued, 0
+        if client.is_open:
+            return self._cut_open(client, queued)
+        for tail_bytes in PEEK_TAILS:
+            offset = max(0, queued - tail_bytes)
+            tail = client.channel.try_peek(queued - offset, offset)
+            if not tail:
+                break
+            newline = tail.rfind(b"\n")
+            if newline >= 0:
+                return offset + newline, len(tail) - newline
+        return 0, 0
+
+    def _cut_open(self, client: Client, queued: int) -> tuple[int, int]:
+        """An open line passes as it comes, through its next newline: all of the queue is looked at for one.
+
+        Should the client change those pages meanwhile, only its own line suffers.
+        """
+        data = client.channel.try_peek(min(queued, BULK_BYTES)) or b""
+        newline = data.rfind(b"\n")
+        return (len(data), 0) if newline < 0 else (newline, len(data) - newline)
+
+    def _begin_line(self, client: Client, held: bytes) -> None:
+        if self._seam.needs_newline(client):
+            self._outflow.queue(b"\n")
+        if held:
+            self._outflow.queue(held)
+        self._seam.wrote(client, ends_line=False)
+
+    def _advance_block(self) -> None:
+        """Splice what is left of the block; then receive its newline and what follows it."""
+        if self._block is None or not self._outflow.flush():
+            return
+        client, left, rest_bytes = self._block
+        while left and self._output.can_splice:
+            try:
+                moved = self._output.try_splice(client.channel.fd, left)
+            except OSError as error:
+                self._outflow.fail(error)
+                return
+            if moved is None and self._outflow.is_full():
+                self._block = (client, left, rest_bytes)
+                self._outflow.stall()
+                return
+            if not moved:
+                break
+            left -= moved
+            client.channel.note_received(moved)
+        self._block = None
+        client.is_open = self.framing.keeps_lines
+        self._receive_rest(client, left, rest_bytes)
+
+    def _receive_rest(self, client: Client, left: int, rest_bytes: int) -> None:
+        """By copying: what could not be spliced after all (a special file, an out-of-band byte), then the rest."""
+        client.is_bulk = not left
+        while left and client.channel.fd >= 0:
+            before = client.channel.bytes_received
+            if not self._receive(client, min(left, BULK_BYTES)):
+                return
+            left -= client.channel.bytes_received - before
+        if rest_bytes and client.channel.fd >= 0:
+            self._receive(client, rest_bytes)
+
+    # Output
+
+    def put(self, client: Client, data: bytes) -> None:
+        """Queue what leaves, after a newline if L4 wants one."""
+        if data:
+            if self._seam.needs_newline(client):
+                self._outflow.queue(b"\n")
+            self._outflow.queue(data)
+            self._seam.wrote(client, data[-1] == 0x0A)
+
+    def put_raw(self, client: Client, data: bytes) -> None:
+        """Queue `data` and nothing else."""
+        if data:
+            self._outflow.queue(data)
+
+    def _on_flow(self) -> None:
+        self._advance_block()
+        if self._block is None and self._outflow.flush():
+            self._readiness.resume()
+
+    def is_drained(self) -> bool:
+        """True when nothing that was taken from a client is still on its way to the output."""
+        return self._block is None and not self._outflow.bytes_unwritten()
+
+    def bytes_unwritten(self) -> int:
+        """What would be lost if the process ended now: held, on the way, and sent by clients but unread."""
+        waiting = sum(len(client.held or b"") + client.channel.queued() for client in self.clients.values())
+        return waiting + self._outflow.bytes_unwritten()
+
+    def close(self) -> None:
+        """Close every channel and watch nothing any more."""
+        self._outflow.close()
+        self._readiness.close()
+        for client in self.clients.values():
+            client.channel.close()
+        self.clients.clear()

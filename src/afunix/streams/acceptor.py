@@ -1,0 +1,225 @@
+"""The one accept path: batches, rules, limits, shortage, pauses. Whoever takes clients stands on it.
+
+`on_channel(channel)` is called for each admitted client, in the same turn of the loop in which it was accepted,
+so that what it has sent already can be read at once. The descriptor belongs to the acceptor until that call
+returns, then to whom it was given; who must say `release(channel)` once it is closed, for the limits to hold.
+
+Above `max_clients` nobody is accepted: they wait in the backlog, where they cost us nothing. Above `max_per_user`,
+or refused by a rule: accepted, and closed unread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import Counter
+from collections.abc import Callable, Iterable
+from socket import SOCK_STREAM, SocketType
+
+from ..kernel.channel import Channel
+from ..kernel.listener import Listener, out_of_band_inline
+from ..kernel.peercred import peer_credentials, peer_groups
+from ..model.acceptance import AcceptFailure, classify, next_pause
+from ..model.errors import errno_name
+from ..model.events import Accepted, AcceptPaused, AcceptResumed, Observer, Refused
+from ..model.rules import Rules
+
+BATCH = 64
+"""Clients accepted from one listener in one turn of the loop."""
+
+
+class Acceptor:
+    """Accepts on `listeners`, which stay their owner's. Counters: `accepted`, `refused`, `live`."""
+
+    def __init__(
+        self,
+        listeners: Iterable[Listener],
+        on_channel: Callable[[Channel], None],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        rules: Rules | None = None,
+        max_clients: int | None = None,
+        max_per_user: int | None = None,
+        make_channel: Callable[[SocketType, int], Channel] = Channel,
+        on_fault: Callable[[OSError], None] | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._listeners = list(listeners)
+        self._on_channel = on_channel
+        self._loop = loop
+        self._rules = rules or Rules()
+        self._max_clients = max_clients
+        self._max_per_user = max_per_user
+        self._make_channel = make_channel
+        self._on_fault = on_fault
+        self._observer = observer
+        self._per_user: Counter[int] = Counter()
+        self._watching = False
+        self._running = False
+        self._short = False
+        self._full = False
+        self._pause_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.accepted = 0
+        self.refused = 0
+        self.live = 0
+
+    def start(self) -> None:
+        """Begin, or go on after `pause()`."""
+        self._running = True
+        self._update()
+
+    def pause(self) -> None:
+        """Accept nobody until `start()`; clients wait in the backlog."""
+        self._running = False
+        self._update()
+
+    def release(self, channel: Channel) -> None:
+        """A client that was handed over is closed: its place is free, and so is a descriptor."""
+        self.live -= 1
+        if self._max_per_user is not None:
+            self._per_user[channel.peer.uid] -= 1
+        if self._short:
+            self._try_again()
+        if self._full:
+            self._full = False
+            self._tell_resumed()
+            self._update()
+
+    def accept_queued(self) -> bool:
+        """Take whoever waits on our own listeners, whatever the limits; False if descriptors ran out before the end.
+
+        For the stop: clients whose connect succeeded are not turned away. An inherited listener's queue belongs
+        to whoever holds it next.
+        """
+        for listener in self._listeners:
+            while not listener.is_inherited:
+                outcome = self._accept_one(listener)
+                if outcome is None:
+                    break
+                if outcome is AcceptFailure.SHORTAGE:
+                    return False
+        return True
+
+    def _update(self) -> None:
+        wanted = self._running and not self._short and not self._full
+        if wanted is self._watching:
+            return
+        self._watching = wanted
+        for listener in self._listeners:
+            if wanted:
+                self._loop.add_reader(listener.fd, self._on_readable, listener)
+            else:
+                self._loop.remove_reader(listener.fd)
+
+    def _on_readable(self, listener: Listener) -> None:
+        for _ in range(BATCH):
+            if self._max_clients is not None and self.live >= self._max_clients:
+                self._stop_full()
+                return
+            outcome = self._accept_one(listener)
+            if outcome is None or not self._watching:
+                return
+
+    def _accept_one(self, listener: Listener) -> AcceptFailure | bool | None:
+        """True: one was accepted. None: nobody waits. Otherwise what went wrong, dealt with."""
+        try:
+            sock = listener.accept()
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return self._failed(error, listener)
+        if self._pause_s:
+            self._pause_s = 0.0
+            self._tell_resumed()
+        self._admit(sock, listener)
+        return True
+
+    def _admit(self, sock: SocketType, listener: Listener) -> None:
+        try:
+            if (self._rules or self._max_per_user is not None) and not self._may_enter(sock, listener):
+                sock.close()
+                return
+            if listener.type == SOCK_STREAM:
+                out_of_band_inline(sock)
+            self.accepted += 1
+            channel = self._make_channel(sock, self.accepted)
+        except BaseException:
+            sock.close()
+            raise
+        self.live += 1
+        if self._observer is not None:
+            self._observer(Accepted(channel.fd, listener.fd, channel.connection, channel.peer))
+        try:
+            self._on_channel(channel)
+        except BaseException:
+            channel.close()
+            self.release(channel)
+            raise
+
+    def _may_enter(self, sock: SocketType, listener: Listener) -> bool:
+        peer = peer_credentials(sock)
+        groups = peer_groups(sock.fileno()) if self._rules.needs_groups else ()
+        decision = self._rules.decide(peer, groups)
+        reason = decision.reason
+        admitted = decision.admitted
+        if admitted and self._max_per_user is not None:
+            admitted = self._per_user[peer.uid] < self._max_per_user
+            reason = f"uid {peer.uid} has {self._per_user[peer.uid]} connections, the limit is {self._max_per_user}"
+        if admitted:
+            if self._max_per_user is not None:
+                self._per_user[peer.uid] += 1
+            return True
+        self.refused += 1
+        if self._observer is not None:
+            self._observer(Refused(listener.fd, peer, reason))
+        return False
+
+    def _failed(self, error: OSError, listener: Listener) -> AcceptFailure | None:
+        failure = classify(error.errno)
+        if failure is AcceptFailure.SHORTAGE:
+            self._back_off(error)
+        elif failure is AcceptFailure.FAULT:
+            if error.errno == errno.EINVAL and not self._running:
+                return None  # shut down, and the queue is empty
+            self.pause()
+            if self._on_fault is not None:
+                self._on_fault(error)
+        return failure
+
+    def _back_off(self, error: OSError) -> None:
+        """Out of descriptors or memory: leave the clients in the queue, look again later. One report an episode."""
+        if not self._pause_s and self._observer is not None:
+            self._observer(
+                AcceptPaused(-1, error.errno or 0, f"{error.strerror} ({errno_name(error.errno)})")
+            )
+        self._pause_s = next_pause(self._pause_s)
+        self._short = True
+        self._update()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._pause_s, self._try_again)
+
+    def _try_again(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._short = False
+        self._update()
+
+    def _stop_full(self) -> None:
+        self._full = True
+        if self._observer is not None:
+            self._observer(AcceptPaused(-1, 0, f"{self.live} clients are connected, the limit"))
+        self._update()
+
+    def _tell_resumed(self) -> None:
+        if self._observer is not None:
+            self._observer(AcceptResumed(-1))
+
+    def close(self) -> None:
+        """Stop for good: no reader, no timer left. The listeners stay open."""
+        self.pause()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,1 @@
+"""The work behind each command, one file a command: values in, events and results out. Never prints, never exits."""

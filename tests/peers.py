@@ -1,0 +1,77 @@
+"""The other programs that tests talk to: socat, nc, curl, Redis, PostgreSQL …
+
+`require("socat")` is the path of the program. Where it is absent the test is skipped with the name of its
+Debian package; with AFUNIX_REQUIRE_PEERS=1, as `.ci/run` sets it, it fails: nothing is skipped unseen there.
+Several names for one program are tried in order, so that `nc` is OpenBSD's wherever that one is installed.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A program: the Debian package that has it, and where else to look than under its own name."""
+
+    package: str
+    names: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+
+_POSTGRESQL = "/usr/lib/postgresql/*/bin/"  # Debian keeps the server's programs of each version off the PATH
+
+PEERS = {
+    "bash": Peer("bash"),
+    "cc": Peer("gcc"),
+    "curl": Peer("curl"),
+    "dash": Peer("dash"),
+    "fish": Peer("fish"),
+    "flock": Peer("util-linux"),
+    "gcc": Peer("gcc"),
+    "initdb": Peer("postgresql", patterns=(_POSTGRESQL + "initdb",)),
+    "ip": Peer("iproute2"),
+    "man": Peer("man-db"),
+    "nc": Peer("netcat-openbsd", names=("nc.openbsd", "nc")),
+    "ncat": Peer("ncat"),
+    "postgres": Peer("postgresql", patterns=(_POSTGRESQL + "postgres",)),
+    "psql": Peer("postgresql"),
+    "redis-cli": Peer("redis-server"),
+    "redis-server": Peer("redis-server"),
+    "s6-ipcserver": Peer("s6"),
+    "script": Peer("bsdutils"),
+    "setpriv": Peer("util-linux"),
+    "socat": Peer("socat"),
+    "ss": Peer("iproute2"),
+    "strace": Peer("strace"),
+    "tmux": Peer("tmux"),
+    "unshare": Peer("util-linux"),
+    "zsh": Peer("zsh"),
+}
+
+
+def find(name: str) -> str | None:
+    """The path of the program `name`, or None where it is not installed."""
+    peer = PEERS[name]
+    for candidate in peer.names or (name,):
+        found = shutil.which(candidate)
+        if found is not None:
+            return found
+    matches = sorted(match for pattern in peer.patterns for match in glob.glob(pattern))
+    return matches[-1] if matches else None
+
+
+def require(name: str) -> str:
+    """The path of the program `name`; without it the test is skipped, or fails where all are required."""
+    path = find(name)
+    if path is not None:
+        return path
+    missing = f"{name} is not installed (Debian: apt install {PEERS[name].package})"
+    if os.environ.get("AFUNIX_REQUIRE_PEERS") == "1":
+        pytest.fail(f"{missing}, and AFUNIX_REQUIRE_PEERS=1 asks for every peer", pytrace=False)
+    pytest.skip(missing, allow_module_level=True)
