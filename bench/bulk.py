@@ -1,8 +1,8 @@
 """One client's file to STDOUT on a pipe, on /dev/null or on a file: bytes a second.
 
 Speed counts from the connection to the last byte out. The client's start-up is left out of it (it has a row
-of its own) and shown beside it: `wall_s` is from the client's start to the last byte. Every run checks that as
-many bytes came out as went in, where STDOUT can tell.
+of its own) and shown beside it: `wall_s` is from the client's start to the last byte. Every run checks,
+where STDOUT can tell, that as many bytes came out as went in.
 """
 
 from __future__ import annotations

@@ -213,7 +213,7 @@ IDLE_SERVERS = (
     Contender("asyncio streams", Role.PEER, f"{_ASYNCIO} collect"),
     _EPOLL,
 )
-"""ncat ends at 1,024 descriptors, s6-ipcserver at 1,000 clients, and 10,000 processes of socat are too many."""
+"""ncat ends at 1,024 descriptors, s6-ipcserver at 1,000 clients; socat's 10,000 processes are too many."""
 
 CLIENTS = (
     _ours("afunix connect", "", "{afunix} connect {sock}"),

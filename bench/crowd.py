@@ -73,7 +73,7 @@ def lines(clients: int, how: str) -> Callable[[Workplace, Contender], Sample]:
 
 
 def verify_lines(clients: int) -> Callable[[Workplace, Contender], Sample]:
-    """Tagged lines in pieces of odd sizes: how many came out torn, not at all, or after a later one of the same client."""
+    """Tagged lines in pieces of odd sizes: how many came out torn, not at all, or too late."""
 
     def run(work: Workplace, contender: Contender) -> Sample:
         each = work.amount(_VERIFIED_LINES / clients)

@@ -21,7 +21,8 @@ PREFACE = """\
 
 `python bench/run.py --write docs/benchmarks.md` measured this: afunix, the programs that people use for the
 same work today, and C programs that do one thing each as cheaply as the kernel lets them (`bench/c`), all in
-one run. Run it on your machine; it takes a C compiler, whichever peers are installed, and some minutes.
+one run. Run it on your machine: it takes a C compiler, whichever peers are installed, and a quarter of an
+hour (`--quick`: a minute).
 
 **How.** For every sample a contender's server is started anew and waited for by connecting. The contenders
 take turns (A B C, A B C), so that a noisy minute hurts all of them; a figure is the median of {rounds},

@@ -13,6 +13,7 @@ import os
 import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -120,6 +121,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.list:
         print("\n".join(f"{scenario.name:18} {scenario.title}" for scenario in SCENARIOS))
         return 0
+    if shutil.which("cc") is None:
+        _say("bench: error: no 'cc' on the PATH, and the yardsticks in bench/c have to be compiled")
+        _say("bench: hint: install a C compiler (on Debian the package 'gcc')")
+        return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is ended
     _raise_descriptor_limit()
     scale = _QUICK_SCALE if given.quick else 1.0
     repeat = given.repeat or (1 if given.quick else _ROUNDS)

@@ -196,7 +196,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "start-connect",
-        "`echo hi | CLIENT`, whole process",
+        "one line: `echo hi` into a client, the whole process",
         contenders.CLIENTS,
         startup.one_line,
         (Column("ms", "ms", higher_is_better=False, decimals=1),),

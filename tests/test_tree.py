@@ -252,6 +252,11 @@ def test_architecture_names_every_folder() -> None:
     ] == []
 
 
+@pytest.mark.parametrize("script", ["scripts/demo", "scripts/test", "scripts/check", ".ci/run"])
+def test_script_can_be_run(script: str) -> None:
+    assert os.access(os.path.join(ROOT, script), os.X_OK)
+
+
 def test_no_file_mentions_a_path_of_somebodys_machine() -> None:
     assert [
         f"{os.path.relpath(path, ROOT)}:{number}: {line.strip()}"

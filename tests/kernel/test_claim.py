@@ -20,6 +20,7 @@ from afunix.kernel.peercred import peer_credentials
 from afunix.model.address import Address
 from afunix.model.errors import AddressError, AddressInUseError, DeniedError, NotASocketError
 from afunix.model.events import Event, LiveReplaced, StaleRemoved
+from afunix.model.ownership import judge
 
 TYPES = [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET]
 
@@ -193,7 +194,6 @@ def test_a_rival_who_comes_while_the_stale_file_is_removed_is_seen(
 def test_a_file_that_takes_the_place_of_the_stale_one_is_not_removed(
     stale_path: str, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = claim_module.judge
     looks = []
 
     def judge_slowly(seen: Any) -> Any:
@@ -212,7 +212,9 @@ def test_a_file_that_takes_the_place_of_the_stale_one_is_not_removed(
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666, 0o777, 0o622])
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
-def test_the_mode_is_never_wider_and_right_in_the_end(sock_dir: str, umask: int, mode: int, kind: int) -> None:
+def test_the_mode_is_never_wider_and_right_in_the_end(
+    sock_dir: str, umask: int, mode: int, kind: int
+) -> None:
     path = f"{sock_dir}/s"
     with _umask(umask), _Watching(socket.AF_UNIX, kind) as sock:
         file = socket_file.bind(sock, Address.pathname(path), mode=mode)

@@ -14,11 +14,17 @@ from __future__ import annotations
 
 import os
 import select
+from typing import TYPE_CHECKING
 
 import click
 
 from ..model import errors
 from ..model.escaping import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..model.events import Event
 
 STATUS: dict[type[BaseException], int] = {
     errors.AfunixError: 1,
@@ -51,7 +57,7 @@ Exit status:
   9  the peer is not who it must be
   10 the address is in use, and by whom"""
 
-_STDERR_PATIENCE_MS = 1000
+_STDERR_PATIENCE_S = 1.0
 
 
 def status_of(error: BaseException) -> int:
@@ -99,10 +105,40 @@ class Messages:
         if self.notes:
             _write(_line("", message))
 
+    def silence(self, message: str) -> None:
+        """Where a note could go, and does not."""
+
+    def error(self, message: str, hint: str | None = None) -> None:
+        """What went wrong, for an error that is no exception; shown also with -q."""
+        say_error(message, hint)
+
+    def output_failed(self, error: OSError | None, bytes_lost: int) -> None:
+        """STDOUT refused what had been received."""
+        why = f" ({errors.errno_name(error.errno)})" if error is not None else ""
+        say_error(f"STDOUT takes no more{why}; {bytes_lost} bytes received and not written")
+
+    def call_failed(self, call: str, error: OSError | None) -> None:
+        """A system call failed for good."""
+        say_error(f"{call} failed: {_words_of_os(error) if error is not None else 'no errno'}")
+
     @staticmethod
     def trace(line: str) -> None:
-        """A call as it happened, without any frame: it is to be read as strace is."""
+        """A call as it happened, without any frame: to be read as strace is."""
         _write(escape(line) + "\n")
+
+    def tracer(self) -> Callable[[Event], None]:
+        """An observer that shows every call as it happens."""
+        from ..formats.trace import Trace
+        from ..kernel import names
+
+        render = Trace(names.user_name, names.comm_of).render
+
+        def show(event: Event) -> None:
+            line = render(event)
+            if line is not None:
+                self.trace(line)
+
+        return show
 
 
 def _words_of_usage(error: click.ClickException) -> tuple[str, str | None]:
@@ -163,7 +199,7 @@ def _write(text: str) -> None:
         try:
             data = data[os.write(2, data) :]
         except BlockingIOError:  # somebody else made it non-blocking
-            if not select.select([], [2], [], _STDERR_PATIENCE_MS / 1000)[1]:
+            if not select.select([], [2], [], _STDERR_PATIENCE_S)[1]:
                 return
         except OSError:
             return

@@ -22,7 +22,6 @@ from ..model.errors import AddressError
 from ..model.escaping import quote
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-Decorator = Callable[[_Command], _Command]
 
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _DURATION_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -116,7 +115,7 @@ def time_options(command: _Command) -> _Command:
     return command
 
 
-def type_option(help_text: str) -> Decorator[_Command]:
+def type_option(help_text: str) -> Callable[[_Command], _Command]:
     """--type: `socket_type`, a word of `kernel.socket_types` or None."""
     return click.option("--type", "socket_type", type=TYPE, help=help_text)
 

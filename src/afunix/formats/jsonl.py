@@ -1,7 +1,7 @@
 """`--json`: one ASCII object a piece, one piece a line. Reversible: `data` or `data_base64`, and `end`, give the bytes back.
 
-    {"time": "…Z", "connection": 1, "pid": 4121, "uid": 1000, "gid": 1000, "user": "ana", "comm": "afunix",
-     "data": "hello", "end": "newline"}
+{"time": "…Z", "connection": 1, "pid": 4121, "uid": 1000, "gid": 1000, "user": "ana", "comm": "afunix",
+ "data": "hello", "end": "newline"}
 """
 
 from __future__ import annotations

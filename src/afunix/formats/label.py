@@ -54,7 +54,8 @@ class Label:
             parts = list(string.Formatter().parse(written))
         except ValueError as error:
             raise LabelError(
-                f"the label {quote(written)} cannot be read: {error}", hint="a brace itself is written {{ or }}"
+                f"the label {quote(written)} cannot be read: {error}",
+                hint="a brace itself is written {{ or }}",
             ) from None
         for _, field, spec, conversion in parts:
             if field is not None and (field not in (*FIELDS, "time") or spec or conversion):

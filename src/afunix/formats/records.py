@@ -42,6 +42,10 @@ class RecordSplitter:
         """The last record, if it has a byte; raw bytes are one record also if there are none."""
         return [self._release()] if self.held or not self._separator else []
 
+    def join(self, records: list[bytes]) -> bytes:
+        """Bytes that would be split into these records."""
+        return self._separator.join(records)
+
     def _hold(self, data: bytes) -> None:
         if data:
             self._pieces.append(data)

@@ -38,6 +38,7 @@ class Input:
         self.wait_fd: int | None = fd
         self._own_fd = -1
         self._socket: socket.SocketType | None = None
+        self._unread = b""
         self._read = self._choose_reader()
 
     def _choose_reader(self) -> Callable[[int], bytes]:
@@ -71,6 +72,8 @@ class Input:
         Raises:
             OSError: as read(2): EISDIR, EBADF for a descriptor that is open for writing only, EIO, …
         """
+        if self._unread or self.ended:
+            return self._take_unread(max_bytes)
         try:
             data = self._read(max_bytes)
         except BlockingIOError:
@@ -83,6 +86,21 @@ class Input:
         self.ended = not data
         self.bytes_received += len(data)
         return data
+
+    def _take_unread(self, max_bytes: int) -> bytes:
+        data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
+        self.bytes_received += len(data)
+        return data
+
+    def unread(self, data: bytes) -> None:
+        """Put bytes back, to be received before anything else, also after the end."""
+        self._unread = data + self._unread
+        self.bytes_received -= len(data)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """The end was reached, and nothing has been put back since."""
+        return self.ended and not self._unread
 
     def _receive(self, max_bytes: int) -> bytes:
         assert self._socket is not None
@@ -106,6 +124,9 @@ class Input:
 
     def queued(self) -> int:
         """How many bytes can be read now, without taking them. 0 also at the end."""
+        return len(self._unread) + (0 if self.ended else self._queued_there())
+
+    def _queued_there(self) -> int:
         if self.kind is OutputKind.FILE:
             return self._left_in_file()
         try:

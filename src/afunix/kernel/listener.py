@@ -18,8 +18,16 @@ from ..model.events import Bound, Closed, Created, Listening, Observer, Unlinked
 from . import peercred, socket_file
 from .socket_types import TYPE_NUMBERS, call_name, type_of
 
-MAX_BACKLOG = 0x7FFF_FFFF
-"""Asks for net.core.somaxconn, whatever that is: the kernel lowers it (listen(2))."""
+_SOMAXCONN = "/proc/sys/net/core/somaxconn"
+
+
+def max_backlog() -> int:
+    """What the kernel would lower a larger backlog to (net.core.somaxconn, listen(2))."""
+    try:
+        with open(_SOMAXCONN, "rb") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return socket.SOMAXCONN
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,6 @@ class Listener:
         sock: socket.socket,
         address: Address,
         *,
-        file: socket_file.SocketFile | None = None,
         keep: bool = False,
         inherited: bool = False,
         observer: Observer | None = None,
@@ -51,19 +58,26 @@ class Listener:
         self.address = address
         self.type = type_of(sock)
         self.is_inherited = inherited
-        self._file = file
+        self._file: socket_file.SocketFile | None = None
         self._keep = keep
         self._observer = observer
         self._must_poll = inherited and os.get_blocking(self.fd)
+
+    @classmethod
+    def take(cls, address: Address, sock: socket.socket, *, observer: Observer | None = None) -> Listener:
+        """One that was handed to us (`activation.take`), `address` being what it is bound to; ours to close only."""
+        if observer is not None:
+            observer(Listening(sock.fileno(), address, 0, inherited=True))
+        return cls(sock, address, inherited=True, observer=observer)
 
     @classmethod
     def open(
         cls,
         address: Address,
         type_word: str = "stream",
-        ownership: Ownership = Ownership(),  # noqa: B008 - frozen
+        ownership: Ownership = Ownership(),
         *,
-        backlog: int = MAX_BACKLOG,
+        backlog: int | None = None,
         configure: Callable[[SocketType], None] = lambda sock: None,
         observer: Observer | None = None,
     ) -> Listener:
@@ -80,7 +94,8 @@ class Listener:
             configure(sock)
             if observer is not None:
                 observer(Created(sock.fileno(), call_name(number)))
-            file = socket_file.bind(
+            listener = cls(sock, address, keep=ownership.keep, observer=observer)
+            listener._file = socket_file.bind(
                 sock,
                 address,
                 mode=ownership.mode,
@@ -88,17 +103,16 @@ class Listener:
                 gid=ownership.gid,
                 replace=ownership.replace,
                 observer=observer,
+                ready=lambda: listener._listen(max_backlog() if backlog is None else backlog),
             )
-            listener = cls(sock, address, file=file, keep=ownership.keep, observer=observer)
-            if observer is not None:
-                observer(Bound(sock.fileno(), address))
-            listener._listen(backlog)
         except BaseException:
             sock.close()
             raise
         return listener
 
     def _listen(self, backlog: int) -> None:
+        if self._observer is not None:
+            self._observer(Bound(self.fd, self.address))
         if self.type == socket.SOCK_DGRAM:
             return
         self.socket.listen(backlog)

@@ -95,7 +95,7 @@ def _user_name(uid: int) -> str | None:
 
     try:
         return pwd.getpwuid(uid).pw_name
-    except (KeyError, OSError):
+    except (KeyError, OverflowError, OSError):
         return None
 
 
@@ -105,5 +105,5 @@ def _group_name(gid: int) -> str | None:
 
     try:
         return grp.getgrgid(gid).gr_name
-    except (KeyError, OSError):
+    except (KeyError, OverflowError, OSError):
         return None

@@ -149,7 +149,9 @@ class Output:
             _grow(self.fd)
             return True
         if self.kind is OutputKind.FILE:
-            return not fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND  # splice(2) refuses those with EINVAL
+            return (
+                not fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND
+            )  # splice(2) refuses those with EINVAL
         return self.kind is OutputKind.DEVICE
 
     def try_splice(self, source: int, count: int) -> int | None:

@@ -64,6 +64,9 @@ class Pump:
     through.
     """
 
+    too_long = 0
+    max_record_bytes = 0  # bytes have no limit; records do (`record_pump`)
+
     def __init__(
         self,
         receive: Callable[[int], bytes | None],
@@ -96,6 +99,12 @@ class Pump:
     def held(self) -> int:
         """Bytes taken from the source that the sink has not taken; after an error they are lost."""
         return len(self._held)
+
+    def release(self) -> bytes:
+        """What is held, to be put back where it came from; it counts as not taken."""
+        held, self._held = bytes(self._held), memoryview(b"")
+        self.taken -= len(held)
+        return held
 
     def step(self) -> Wants:
         """Move what can be moved now, at most about SHARE_BYTES. After NOTHING look at the two errors."""

@@ -27,6 +27,8 @@ class Splitter(Protocol):
 
     def finish(self) -> list[bytes]: ...
 
+    def join(self, records: list[bytes]) -> bytes: ...
+
 
 class RecordPump:
     """One direction, bytes to records; the counterpart of `pump.Pump`, with the same answers and counters.
@@ -61,6 +63,13 @@ class RecordPump:
     def held(self) -> int:
         """Bytes taken from the source that have not been sent; separators are not counted."""
         return sum(map(len, self._records)) + self._splitter.held
+
+    def release(self) -> bytes:
+        """What is held, to be put back where it came from; it counts as not taken."""
+        held = self._splitter.join([*self._records, *self._splitter.finish()])
+        self._records.clear()
+        self.taken -= len(held)
+        return held
 
     def step(self) -> Wants:
         """Send what can be sent now. After NOTHING look at the errors and `too_long`."""

@@ -60,7 +60,8 @@ class Address:
         written = _to_text(os.fspath(text))
         if not written:
             raise AddressError(
-                "the address is empty", hint="write a path such as ./hello.sock, or @name for an abstract name"
+                "the address is empty",
+                hint="write a path such as ./hello.sock, or @name for an abstract name",
             )
         if "\0" in written:
             raise AddressError(
@@ -146,7 +147,8 @@ class Address:
     def _parse_inherited(cls, rest: str) -> Address:
         if not rest or ":" in rest:
             raise AddressError(
-                f"{quote('fd:' + rest)} names no descriptor", hint="write fd:3, or fd:NAME as in LISTEN_FDNAMES"
+                f"{quote('fd:' + rest)} names no descriptor",
+                hint="write fd:3, or fd:NAME as in LISTEN_FDNAMES",
             )
         if rest.isascii() and rest.isdigit():
             if len(rest) > 9:
@@ -159,7 +161,8 @@ class Address:
         host, colon, port = rest.rpartition(":")
         if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
             raise AddressError(
-                f"{quote('tcp:' + rest)} is no TCP address", hint="write tcp:HOST:PORT, e.g. tcp:127.0.0.1:8080"
+                f"{quote('tcp:' + rest)} is no TCP address",
+                hint="write tcp:HOST:PORT, e.g. tcp:127.0.0.1:8080",
             )
         return cls(AddressKind.TCP, _to_bytes(f"{host}:{int(port)}"))
 
@@ -202,7 +205,9 @@ def _to_bytes(name: str | bytes) -> bytes:
     try:
         return name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise AddressError(f"{quote(name)} cannot be written as bytes: it holds half of a character") from None
+        raise AddressError(
+            f"{quote(name)} cannot be written as bytes: it holds half of a character"
+        ) from None
 
 
 def _unquote(written: str) -> bytes:

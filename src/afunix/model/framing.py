@@ -173,7 +173,7 @@ class PieceRules(_Holding):
 class Seam:
     """L4: who wrote last, and whether the next one must begin a line of his own."""
 
-    __slots__ = ("_owner", "_inside_line")
+    __slots__ = ("_inside_line", "_owner")
 
     def __init__(self) -> None:
         self._owner: Hashable = None

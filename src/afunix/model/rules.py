@@ -97,7 +97,7 @@ class Decision:
 class Rules:
     """An ordered set of rules. `Rules("allow user:app", "deny any")` reads them as a person writes them."""
 
-    __slots__ = ("rules", "needs_groups")
+    __slots__ = ("needs_groups", "rules")
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self.rules = tuple(rules)
@@ -139,4 +139,6 @@ def parse_id(written: str, kind: str, look_up: Callable[[str], int]) -> int:
                 f"there is no {kind} {quote(written)} on this system",
                 hint=f"'getent {database}' lists them; a number works too",
             ) from None
-    raise RuleError(f"{quote(written)} is no {kind} id: expected a name or a number from 0 to {UNKNOWN_ID - 1}")
+    raise RuleError(
+        f"{quote(written)} is no {kind} id: expected a name or a number from 0 to {UNKNOWN_ID - 1}"
+    )

@@ -73,8 +73,8 @@ class Framing(Protocol):
 class Collector:
     """Owns the channels it is given until they are closed. `framing` must be set before the first.
 
-    `on_finished(channel, end)` is told of every channel that was closed, `on_failure(error)` of an output that
-    broke. With a `clock`, `Client.touched` is the time of its last bytes.
+    `on_finished(channel, end)` is told of every channel that is about to be closed, `on_failure(error)` of an
+    output that broke. With a `clock`, `Client.touched` is the time of its last bytes.
     """
 
     framing: Framing
@@ -89,11 +89,13 @@ class Collector:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.clients: dict[int, Client] = {}
+        self.on_progress: Callable[[], None] = lambda: None
+        """Called when a stalled output has taken everything that was waiting for it."""
         self._output = output
         self._on_finished = on_finished
         self._clock = clock
         self._readiness: Readiness[Client] = Readiness(loop, self._on_ready, self._on_turn)
-        self._outflow = Outflow(
+        self.outflow = Outflow(
             output, loop, on_stall=self._readiness.pause, on_flow=self._on_flow, on_failure=on_failure
         )
         self._seam = Seam()
@@ -108,23 +110,23 @@ class Collector:
         self.framing.begin(client)
         if self._clock is not None:
             client.touched = self._clock()
-        if not self._outflow.is_blocked and self._receive(client, READ_BYTES):
+        if not self.outflow.is_blocked and self._receive(client, READ_BYTES):
             self._receive(client, READ_BYTES)  # most likely the end of file, or nothing yet
         if channel.fd >= 0:
             self._readiness.add(channel.fd, client)
-        self._outflow.flush_soon()
+        self.outflow.flush_soon()
 
     def _on_ready(self, client: Client, events: int) -> None:
         if client.is_bulk:
             self._receive_bulk(client)
         else:
             self._receive(client, READ_BYTES)
-        if self._outflow.queued > FLUSH_BYTES:
-            self._outflow.flush()
+        if self.outflow.queued > FLUSH_BYTES:
+            self.outflow.flush()
 
     def _on_turn(self) -> None:
-        if self._outflow.queued:
-            self._outflow.flush()
+        if self.outflow.queued:
+            self.outflow.flush()
 
     def _receive(self, client: Client, max_bytes: int) -> bool:
         """One recv by copying; True if there may be more at once."""
@@ -149,13 +151,13 @@ class Collector:
         self.framing.finish(client, end)
         self._readiness.remove(channel.fd)
         del self.clients[channel.fd]
-        channel.close()
         self._on_finished(channel, end)
+        channel.close()
 
     def drop(self, client: Client, end: PieceEnd) -> None:
         """End a client's stream from our side (an idle timeout, the end of the run); what is held leaves."""
         self._finish(client, end)
-        self._outflow.flush_soon()
+        self.outflow.flush_soon()
 
     # Splicing
 
@@ -203,29 +205,30 @@ class Collector:
 
     def _begin_line(self, client: Client, held: bytes) -> None:
         if self._seam.needs_newline(client):
-            self._outflow.queue(b"\n")
+            self.outflow.queue(b"\n")
         if held:
-            self._outflow.queue(held)
+            self.outflow.queue(held)
         self._seam.wrote(client, ends_line=False)
 
     def _advance_block(self) -> None:
         """Splice what is left of the block; then receive its newline and what follows it."""
-        if self._block is None or not self._outflow.flush():
+        if self._block is None or not self.outflow.flush():
             return
         client, left, rest_bytes = self._block
         while left and self._output.can_splice:
             try:
                 moved = self._output.try_splice(client.channel.fd, left)
             except OSError as error:
-                self._outflow.fail(error)
+                self.outflow.fail(error)
                 return
-            if moved is None and self._outflow.is_full():
+            if moved is None and self.outflow.is_full():
                 self._block = (client, left, rest_bytes)
-                self._outflow.stall()
+                self.outflow.stall()
                 return
             if not moved:
                 break
             left -= moved
+            self.outflow.written += moved
             client.channel.note_received(moved)
         self._block = None
         client.is_open = self.framing.keeps_lines
@@ -248,32 +251,33 @@ class Collector:
         """Queue what leaves, after a newline if L4 wants one."""
         if data:
             if self._seam.needs_newline(client):
-                self._outflow.queue(b"\n")
-            self._outflow.queue(data)
+                self.outflow.queue(b"\n")
+            self.outflow.queue(data)
             self._seam.wrote(client, data[-1] == 0x0A)
 
     def put_raw(self, client: Client, data: bytes) -> None:
         """Queue `data` and nothing else."""
         if data:
-            self._outflow.queue(data)
+            self.outflow.queue(data)
 
     def _on_flow(self) -> None:
         self._advance_block()
-        if self._block is None and self._outflow.flush():
+        if self._block is None and self.outflow.flush():
             self._readiness.resume()
+            self.on_progress()
 
     def is_drained(self) -> bool:
         """True when nothing that was taken from a client is still on its way to the output."""
-        return self._block is None and not self._outflow.bytes_unwritten()
+        return self._block is None and not self.outflow.bytes_unwritten()
 
     def bytes_unwritten(self) -> int:
         """What would be lost if the process ended now: held, on the way, and sent by clients but unread."""
         waiting = sum(len(client.held or b"") + client.channel.queued() for client in self.clients.values())
-        return waiting + self._outflow.bytes_unwritten()
+        return waiting + self.outflow.bytes_unwritten()
 
     def close(self) -> None:
         """Close every channel and watch nothing any more."""
-        self._outflow.close()
+        self.outflow.close()
         self._readiness.close()
         for client in self.clients.values():
             client.channel.close()

@@ -17,7 +17,7 @@ FLUSH_BYTES = 1 << 20
 
 
 class Outflow:
-    """Bytes on their way to `output`, in order. `queued` is how many there are."""
+    """Bytes on their way to `output`, in order: `queued` still here, `written` so far."""
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class Outflow:
     ) -> None:
         self.output = output
         self.queued = 0
+        self.written = 0
         self.has_failed = False
         self._loop = loop
         self._on_stall = on_stall
@@ -37,6 +38,8 @@ class Outflow:
         self._on_failure = on_failure
         self._out: list[bytes | memoryview] = []
         self._stalled_fd: int | None = None
+        self._stalled_at = 0.0
+        self._stalled_before_s = 0.0
         self._flush_scheduled = False
 
     @property
@@ -75,6 +78,7 @@ class Outflow:
 
     def _drop(self, taken: int) -> None:
         self.queued -= taken
+        self.written += taken
         if not self.queued:
             self._out.clear()
             return
@@ -102,6 +106,7 @@ class Outflow:
         wait_fd = self.output.wait_fd
         if wait_fd is not None and not self.is_blocked:
             self._stalled_fd = wait_fd
+            self._stalled_at = self._loop.time()
             self._loop.add_writer(wait_fd, self._flow)
             self._on_stall()
 
@@ -114,6 +119,7 @@ class Outflow:
         if self._stalled_fd is not None:
             self._loop.remove_writer(self._stalled_fd)
             self._stalled_fd = None
+            self._stalled_before_s += self._loop.time() - self._stalled_at
 
     def fail(self, error: OSError) -> None:
         """The output broke: nothing is written any more."""
@@ -122,6 +128,11 @@ class Outflow:
             self.has_failed = True
             self._on_stall()
             self._on_failure(error)
+
+    def stalled_s(self) -> float:
+        """For how many seconds in all the output took nothing: time in which no client could be heard."""
+        now = self._loop.time() - self._stalled_at if self._stalled_fd is not None else 0.0
+        return self._stalled_before_s + now
 
     def bytes_unwritten(self) -> int:
         """What was taken from clients and has not reached the output."""

@@ -43,7 +43,9 @@ class Acceptor:
         make_channel: Callable[[SocketType, int], Channel] = Channel,
         on_fault: Callable[[OSError], None] | None = None,
         observer: Observer | None = None,
+        alerts: Observer | None = None,
     ) -> None:
+        """`observer` is told of every client, `alerts` only of what a person should know: refusals and pauses."""
         self._listeners = list(listeners)
         self._on_channel = on_channel
         self._loop = loop
@@ -53,6 +55,7 @@ class Acceptor:
         self._make_channel = make_channel
         self._on_fault = on_fault
         self._observer = observer
+        self._alerts = alerts
         self._per_user: Counter[int] = Counter()
         self._watching = False
         self._running = False
@@ -171,8 +174,8 @@ class Acceptor:
                 self._per_user[peer.uid] += 1
             return True
         self.refused += 1
-        if self._observer is not None:
-            self._observer(Refused(listener.fd, peer, reason))
+        if self._alerts is not None:
+            self._alerts(Refused(listener.fd, peer, reason))
         return False
 
     def _failed(self, error: OSError, listener: Listener) -> AcceptFailure | None:
@@ -189,10 +192,8 @@ class Acceptor:
 
     def _back_off(self, error: OSError) -> None:
         """Out of descriptors or memory: leave the clients in the queue, look again later. One report an episode."""
-        if not self._pause_s and self._observer is not None:
-            self._observer(
-                AcceptPaused(-1, error.errno or 0, f"{error.strerror} ({errno_name(error.errno)})")
-            )
+        if not self._pause_s and self._alerts is not None:
+            self._alerts(AcceptPaused(-1, error.errno or 0, f"{error.strerror} ({errno_name(error.errno)})"))
         self._pause_s = next_pause(self._pause_s)
         self._short = True
         self._update()
@@ -209,13 +210,13 @@ class Acceptor:
 
     def _stop_full(self) -> None:
         self._full = True
-        if self._observer is not None:
-            self._observer(AcceptPaused(-1, 0, f"{self.live} clients are connected, the limit"))
+        if self._alerts is not None:
+            self._alerts(AcceptPaused(-1, 0, f"{self.live} clients are connected, the limit"))
         self._update()
 
     def _tell_resumed(self) -> None:
-        if self._observer is not None:
-            self._observer(AcceptResumed(-1))
+        if self._alerts is not None:
+            self._alerts(AcceptResumed(-1))
 
     def close(self) -> None:
         """Stop for good: no reader, no timer left. The listeners stay open."""

@@ -1,0 +1,122 @@
+"""What `serve` tells while it runs: where it listens, who comes and goes, and what somebody should know about.
+
+Notes go out on a terminal or with -v; alerts always, but with -q; a trace when asked for. Refusals, of which a
+client can cause any number, are one line at first and then one a second at most, with a count.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from ..formats.trace import TraceFormat
+from ..kernel import names
+from ..kernel.socket_file import is_parent_world_writable
+from ..model import events
+from ..model.address import Address
+from ..model.escaping import quote
+from .messages import Messages
+
+REFUSALS_EVERY_S = 1.0
+
+
+class Narration:
+    """`observer` is what the tool is given for all events, None if nobody wants them; `alert` for the important."""
+
+    def __init__(
+        self, messages: Messages, *, trace: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._messages = messages
+        self._clock = clock
+        self._format = TraceFormat(names.comm_of, names.user_name)
+        self._tracer = messages.tracer() if trace else None
+        self._refused = 0
+        self._refused_at = float("-inf")
+        self.observer = self._observe if trace or messages.notes else None
+        self._notes: dict[type[events.Event], Callable[..., str]] = {
+            events.Listening: self._listening,
+            events.Accepted: lambda e: f"client {e.connection} came: {self._format.describe(e.peer)}",
+            events.Closed: self._closed,
+            events.PeerReset: lambda e: f"client {e.connection} broke off (ECONNRESET)",
+            events.WentIdle: lambda e: f"client {e.connection} was silent for {e.seconds:g} s and is closed",
+            events.StaleRemoved: lambda e: f"removed the stale socket file {quote(str(e.address))}",
+            events.LiveReplaced: lambda e: f"took over the path {quote(str(e.address))} from a live socket",
+            events.Unlinked: self._unlinked,
+            events.Stopping: lambda e: f"stopping: {e.cause}",
+        }
+
+    def _observe(self, event: events.Event) -> None:
+        if self._tracer is not None and self._format.is_call(event):
+            self._tracer(event)
+            return
+        words = self._notes.get(type(event))
+        note = words(event) if words is not None else ""
+        if note:
+            self._messages.note(note)
+
+    def alert(self, event: events.Event) -> None:
+        """A refusal, a pause, a line that was let out: on STDERR unless -q."""
+        if isinstance(event, events.Refused):
+            self._refuse(event)
+        elif isinstance(event, events.LineOpened):
+            self._messages.warn(
+                f"client {event.connection} sent a line longer than {event.limit} bytes: it passes as it comes",
+                "--max-line sets how much of a line is held",
+            )
+        elif isinstance(event, events.AcceptPaused):
+            self._pause(event)
+        elif isinstance(event, events.AcceptResumed):
+            self._messages.note("accepting clients again")
+
+    def _refuse(self, event: events.Refused) -> None:
+        now = self._clock()
+        if now - self._refused_at < REFUSALS_EVERY_S:
+            self._refused += 1
+            return
+        others = f" (and {self._refused} others before)" if self._refused else ""
+        self._refused = 0
+        self._refused_at = now
+        self._messages.warn(f"refused {self._format.describe(event.peer)}: {event.reason}{others}")
+
+    def _pause(self, event: events.AcceptPaused) -> None:
+        if event.errno:
+            self._messages.warn(
+                f"accepting no clients for now: {event.reason}; they wait in the backlog",
+                "'ulimit -n' sets how many descriptors a process may have",
+            )
+        else:
+            self._messages.note(f"new clients wait: {event.reason}")
+
+    def finish(self) -> None:
+        """Tell what was only counted."""
+        if self._refused:
+            self._messages.warn(f"refused {self._refused} more")
+
+    def unmatched(self, address: Address, count: int) -> None:
+        """Sockets were inherited, and none of them is bound to `address`."""
+        self._messages.warn(
+            f"none of the {count} inherited sockets is bound to {quote(str(address))}: it is bound here"
+        )
+
+    def warn_of_directories(self, addresses: Iterable[Address]) -> None:
+        for address in addresses:
+            if is_parent_world_writable(address):
+                self._messages.warn(
+                    f"everybody can write in the directory of {quote(str(address))}, and take that name while"
+                    " nobody serves it",
+                    "$XDG_RUNTIME_DIR or /run is a better place",
+                )
+
+    def _listening(self, event: events.Listening) -> str:
+        how = ", inherited" if event.inherited else ""
+        return f"listening on {quote(str(event.address))} (descriptor {event.fd}{how})"
+
+    def _closed(self, event: events.Closed) -> str:
+        if not event.connection:
+            return ""
+        sent = f", {event.bytes_sent} sent" if event.bytes_sent else ""
+        return f"client {event.connection} left: {event.bytes_received} bytes received{sent}"
+
+    def _unlinked(self, event: events.Unlinked) -> str:
+        shown = quote(str(event.address))
+        return f"removed {shown}" if event.was_ours else f"{shown} is no longer ours and was left alone"

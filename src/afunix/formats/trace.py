@@ -1,0 +1,81 @@
+"""`--trace`: calls on sockets as one line each, the way strace and the man pages write them. Pure.
+
+    socket(AF_UNIX, SOCK_STREAM) = 3
+    bind(3, "/run/user/1000/hello.sock")
+    accept(3) = 5  pid 4121 (afunix) uid 1000 (ana)
+    read(5) = 0 (end of file)
+
+One table, event type to line. Events that are no calls have no line. Names are looked up by whoever is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..model import events
+from ..model.address import Address, AddressKind
+from ..model.credentials import PeerCredentials
+from ..model.errors import errno_name
+from ..model.escaping import escape
+
+LookUp = Callable[[int], str | None]
+
+
+class TraceFormat:
+    """Renders events; `user_name(uid)` and `comm_of(pid)` say what numbers are called, or None."""
+
+    def __init__(self, comm_of: LookUp, user_name: LookUp) -> None:
+        self._user_name = user_name
+        self._comm_of = comm_of
+        self._lines: dict[type[events.Event], Callable[..., str]] = {
+            events.Created: lambda e: f"socket(AF_UNIX, {e.type_name}) = {e.fd}",
+            events.Bound: lambda e: f"bind({e.fd}, {_name(e.address)})",
+            events.Listening: _listen,
+            events.Accepted: self._accept,
+            events.Connected: lambda e: f"connect({e.fd}, {_name(e.address)})",
+            events.BytesRead: lambda e: f"read({e.fd}) = {e.count}" + ("" if e.count else " (end of file)"),
+            events.BytesWritten: lambda e: f"write({e.fd}) = {e.count}",
+            events.HalfClosed: lambda e: f"shutdown({e.fd}, {e.direction.value})",
+            events.Closed: lambda e: f"close({e.fd})",
+            events.CallFailed: _failed,
+        }
+
+    def line(self, event: events.Event) -> str | None:
+        """The line for `event`, without newline; None if it is no call on a socket."""
+        render = self._lines.get(type(event))
+        return None if render is None else render(event)
+
+    def is_call(self, event: events.Event) -> bool:
+        """Whether `event` has a line."""
+        return type(event) in self._lines
+
+    def _accept(self, event: events.Accepted) -> str:
+        return f"accept({event.listener}) = {event.fd}  {self.describe(event.peer)}"
+
+    def describe(self, peer: PeerCredentials) -> str:
+        """`pid 4121 (afunix) uid 1000 (ana)`: who it is, as far as can be seen from here."""
+        if not peer.is_known:
+            return "somebody unknown"
+        comm = self._comm_of(peer.pid) if peer.pid else None
+        user = self._user_name(peer.uid)
+        pid = "?" if peer.pid is None else str(peer.pid)
+        return f"pid {pid}{_called(comm)} uid {peer.uid}{_called(user)}"
+
+
+def _listen(event: events.Listening) -> str:
+    if event.inherited:
+        return f"(inherited) {event.fd} is bound to {_name(event.address)}"
+    return f"listen({event.fd}, {event.backlog})"
+
+
+def _failed(event: events.CallFailed) -> str:
+    address = "" if event.address is None else f", {_name(event.address)}"
+    return f"{event.call.value}({event.fd}{address}) = -1 {errno_name(event.errno)}"
+
+
+def _name(address: Address) -> str:
+    return '""' if address.kind is AddressKind.UNNAMED else f'"{escape(address.format())}"'
+
+
+def _called(name: str | None) -> str:
+    return "" if name is None else f" ({escape(name)})"

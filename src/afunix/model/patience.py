@@ -1,0 +1,83 @@
+"""How long something may take: deadlines as pure decisions. The time is passed in, in seconds of one clock.
+
+`Retrying` is for connecting: when to try again, and when to give up. `Patience` is for a conversation: how
+long it may be silent, and how long it may last.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+_FIRST_PAUSE_S = 0.005
+_LONGEST_PAUSE_S = 0.1
+"""Between two attempts: soon after a server starts, and ten times a second in the long run, which costs
+nothing.
+"""
+
+
+class Retrying:
+    """One connection to be made. `timeout` bounds it; with `wait` what may pass is tried again until then.
+
+    Without `wait` only a full backlog is waited for, without `timeout` as long as it takes.
+    """
+
+    def __init__(self, now: float, *, timeout: float | None = None, wait: float | None = None) -> None:
+        limits = [limit for limit in (timeout, wait) if limit is not None]
+        self.limit = min(limits, default=None)
+        """Seconds in all; None: no limit."""
+        self.retries = wait is not None
+        self._deadline = None if self.limit is None else now + self.limit
+        self._pause = _FIRST_PAUSE_S
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the deadline, 0 if it has passed; None: there is none."""
+        return None if self._deadline is None else max(0.0, self._deadline - now)
+
+    def is_over(self, now: float) -> bool:
+        return self._deadline is not None and now >= self._deadline
+
+    def next_pause(self, now: float) -> float:
+        """Seconds until the next attempt: longer each time, and never past the deadline."""
+        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE_S)
+        left = self.left(now)
+        return pause if left is None else min(pause, left)
+
+
+class Expiry(Enum):
+    """Which limit of a conversation passed."""
+
+    IDLE = "idle"
+    WHOLE = "whole"
+
+
+class Patience:
+    """A conversation's two clocks. Silence counts only while we are ready to read."""
+
+    def __init__(self, now: float, *, idle: float | None = None, deadline: float | None = None) -> None:
+        self._idle = idle
+        self._deadline = deadline
+        self._since = now
+        self._is_paused = False
+
+    def note(self, now: float, *, moved: bool, paused: bool) -> None:
+        """Tell what the last turn was: did bytes move, and is it we who are not reading?"""
+        if moved or paused or self._is_paused:
+            self._since = now
+        self._is_paused = paused
+
+    def expiry(self, now: float) -> Expiry | None:
+        """Which limit has passed, if any."""
+        if self._deadline is not None and now >= self._deadline:
+            return Expiry.WHOLE
+        if self._idle is not None and not self._is_paused and now - self._since >= self._idle:
+            return Expiry.IDLE
+        return None
+
+    def left(self, now: float) -> float | None:
+        """Seconds until something can expire; None: nothing will."""
+        ends = []
+        if self._deadline is not None:
+            ends.append(self._deadline)
+        if self._idle is not None and not self._is_paused:
+            ends.append(self._since + self._idle)
+        return max(0.0, min(ends) - now) if ends else None

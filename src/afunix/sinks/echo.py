@@ -1,0 +1,143 @@
+"""`--echo`: every client's bytes, or records, go back to it. STDOUT is not touched.
+
+A client that does not read what comes back is not read either, until it does: it waits in its own write(2), and
+nobody else notices. After its end of file it still gets the rest of its echo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ..kernel.channel import Channel
+from ..model.framing import PieceEnd
+from ..streams.readiness import HUNG_UP, READABLE, WRITABLE, Readiness
+
+READ_BYTES = 64 << 10
+
+
+class EchoClient:
+    """One connection: `pending` is what the client has to take before it is read again."""
+
+    __slots__ = ("channel", "pending", "touched")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.pending: bytes | None = None
+        self.touched = 0.0
+
+
+class Echo:
+    """Owns the channels it is given until they are closed; `on_finished(channel, end)` is told of each before that.
+
+    With `records`, what comes back is one record for each that came, empty ones included.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_finished: Callable[[Channel, PieceEnd], None],
+        records: bool = False,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.clients: dict[int, EchoClient] = {}
+        self.on_progress: Callable[[], None] = lambda: None
+        self._on_finished = on_finished
+        self._clock = clock
+        self._exchange = self._exchange_record if records else self._exchange_bytes
+        self._readiness: Readiness[EchoClient] = Readiness(loop, self._on_ready)
+
+    def on_channel(self, channel: Channel) -> None:
+        client = EchoClient(channel)
+        self.clients[channel.fd] = client
+        self._readiness.add(channel.fd, client)
+        if self._clock is not None:
+            client.touched = self._clock()
+        self._step(client)
+
+    def _on_ready(self, client: EchoClient, events: int) -> None:
+        if client.pending is not None and events & (WRITABLE | HUNG_UP):
+            self._push(client)
+        elif client.pending is None:
+            self._step(client)
+
+    def _step(self, client: EchoClient) -> None:
+        """Receive once and send back what came."""
+        try:
+            received = self._exchange(client)
+        except (ConnectionResetError, BrokenPipeError):
+            self._finish(client, PieceEnd.RESET)
+            return
+        if received and self._clock is not None:
+            client.touched = self._clock()
+
+    def _exchange_bytes(self, client: EchoClient) -> bool:
+        channel = client.channel
+        data = channel.try_receive(READ_BYTES)
+        if not data:
+            if data is not None:
+                self._finish(client, PieceEnd.EOF)
+            return False
+        sent = channel.try_send(data)
+        if sent < len(data):
+            self._wait_for_room(client, data[sent:])
+        return True
+
+    def _exchange_record(self, client: EchoClient) -> bool:
+        channel = client.channel
+        record = channel.try_receive_record()
+        if channel.receive_ended:
+            self._finish(client, PieceEnd.EOF)
+            return False
+        if record is None:
+            return False
+        if not channel.try_send_record(record):
+            self._wait_for_room(client, record)
+        return True
+
+    def _wait_for_room(self, client: EchoClient, data: bytes) -> None:
+        client.pending = data
+        self._readiness.modify(client.channel.fd, WRITABLE)
+
+    def _push(self, client: EchoClient) -> None:
+        assert client.pending is not None
+        try:
+            if self._exchange == self._exchange_record:
+                left = None if client.channel.try_send_record(client.pending) else client.pending
+            else:
+                left = client.pending[client.channel.try_send(client.pending) :] or None
+        except (ConnectionResetError, BrokenPipeError):
+            self._finish(client, PieceEnd.RESET)
+            return
+        if self._clock is not None:
+            client.touched = self._clock()
+        client.pending = left
+        if left is None:
+            self._readiness.modify(client.channel.fd, READABLE)
+
+    def _finish(self, client: EchoClient, end: PieceEnd) -> None:
+        channel = client.channel
+        self._readiness.remove(channel.fd)
+        del self.clients[channel.fd]
+        self._on_finished(channel, end)
+        channel.close()
+
+    def drop(self, client: EchoClient, end: PieceEnd) -> None:
+        """End a client's conversation from our side."""
+        self._finish(client, end)
+
+    def is_drained(self) -> bool:
+        """Nothing goes to STDOUT from here."""
+        return True
+
+    def bytes_unwritten(self) -> int:
+        """Echo that its clients have not taken, and what they sent that was not read."""
+        return sum(len(client.pending or b"") + client.channel.queued() for client in self.clients.values())
+
+    def close(self) -> None:
+        """Close every channel and watch nothing any more."""
+        self._readiness.close()
+        for client in self.clients.values():
+            client.channel.close()
+        self.clients.clear()

@@ -1,0 +1,357 @@
+"""The work of `afunix connect`: connect, and move bytes both ways until it is over. Values in, a result out.
+
+What is lost, refused or too late is raised as the error that says so; nothing here prints, and STDIN and
+STDOUT are numbers that the caller chose. The waiting is `blocking`'s, the judgement `model.conversation`'s.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import blocking
+from ..kernel import dial
+from ..kernel.input import Input
+from ..kernel.interrupts import Interrupted, Interrupts
+from ..kernel.output import Output, OutputKind
+from ..kernel.pump import Pump
+from ..kernel.socket_types import type_word
+from ..model.address import Address
+from ..model.conversation import Ending, Outcome, verdict
+from ..model.errors import AddressError, BrokenStreamError
+from ..model.escaping import quote
+
+if TYPE_CHECKING:
+    from ..kernel.channel import Channel
+    from ..kernel.movers import SplicedSocket
+    from ..kernel.record_pump import RecordPump
+    from ..model.events import Observer
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+"""Between two connections of `--reconnect` that moved nothing: a server that closes at once is not
+hammered.
+"""
+
+
+@dataclass(frozen=True)
+class ConnectSettings:
+    """What `connect` is to do; times in seconds, None: no limit. `escape` is auto, always or never.
+
+    `record_format` is "lines", "null" or "raw" (`formats.records`), for sockets that keep records.
+    """
+
+    address: Address
+    socket_type: str | None = None
+    wait: float | None = None
+    connect_timeout: float | None = None
+    idle_timeout: float | None = None
+    timeout: float | None = None
+    keep_open: bool = False
+    receive_only: bool = False
+    send_only: bool = False
+    reconnect: bool = False
+    require_user: str | None = None
+    zero_copy: bool = False
+    escape: str = "auto"
+    record_format: str = "lines"
+    stdin: int = 0
+    stdout: int = 1
+
+
+@dataclass(frozen=True)
+class ConnectResult:
+    """Bytes that came and went on the sockets, and the signal that ended it (0: none)."""
+
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    signal: int = 0
+
+
+def run(
+    settings: ConnectSettings,
+    *,
+    observer: Observer | None = None,
+    note: Callable[[str], None] = lambda line: None,
+) -> ConnectResult:
+    """Connect and converse. Returns when nothing was lost, or when a signal came; main thread only.
+
+    `observer` is told every call on the socket, and makes them the plain ones. `note` gets a line for a
+    person.
+
+    Raises:
+        AfunixError: as `blocking.connect` and `model.conversation.verdict`.
+    """
+    with Interrupts() as interrupts, ExitStack() as closing:
+        try:
+            return _Run(settings, observer, note, interrupts, closing).run()
+        except Interrupted as interrupted:
+            return ConnectResult(signal=interrupted.number)
+
+
+class _Run:
+    """One run: one connection, or with `--reconnect` one after the other."""
+
+    def __init__(
+        self,
+        settings: ConnectSettings,
+        observer: Observer | None,
+        note: Callable[[str], None],
+        interrupts: Interrupts,
+        closing: ExitStack,
+    ) -> None:
+        self.settings = settings
+        self.observer = observer
+        self.note = note
+        self.interrupts = interrupts
+        self.closing = closing
+        self.name = str(settings.address)
+        self.deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
+        self.require_uid = None if settings.require_user is None else _uid_of(settings.require_user)
+        self.source: Input | None = None
+        self.output: Output | None = None
+        self.received = 0
+        self.sent = 0
+        self.resets = 0
+        self.pause = _FIRST_PAUSE_S
+
+    def run(self) -> ConnectResult:
+        _refuse_own_descriptors(self.settings)
+        self._converse_once(self.settings.wait)
+        moved = 0
+        while self.interrupts.number == 0 and self._has_more_to_do:
+            self._pause(self.received + self.sent - moved)
+            moved = self.received + self.sent
+            self.note(f"connecting to {quote(self.name)} again")
+            wait = self.settings.wait
+            self._converse_once(math.inf if wait is None else wait)
+        if self.resets and not self.interrupts.number:
+            raise BrokenStreamError(
+                f"{quote(self.name)} closed {self.resets} of the connections without reading all that was sent"
+                " (ECONNRESET)",
+                bytes_sent=self.sent,
+            )
+        return ConnectResult(self.received, self.sent, self.interrupts.number)
+
+    @property
+    def _has_more_to_do(self) -> bool:
+        """After a connection that ended: is another one wanted?"""
+        if not self.settings.reconnect:
+            return False
+        return self.source is None or not self.source.is_exhausted
+
+    def _converse_once(self, wait: float | None) -> None:
+        channel = self._connect(wait)
+        try:
+            self._open_ends()
+            self._note_connection(channel)
+            conversation = self._prepare(channel)
+            ending = conversation.run()
+            self._conclude(conversation, ending)
+        finally:
+            self.received += channel.bytes_received
+            self.sent += channel.bytes_sent
+            blocking.close(channel, self.observer)
+
+    def _connect(self, wait: float | None) -> Channel:
+        settings = self.settings
+        limits = [settings.connect_timeout]
+        if self.deadline is not None:
+            limits.append(max(0.0, self.deadline - time.monotonic()))
+        return blocking.connect(
+            settings.address,
+            timeout=min((limit for limit in limits if limit is not None), default=None),
+            wait=wait,
+            socket_type=settings.socket_type,
+            require_uid=self.require_uid,
+            observer=self.observer,
+            interrupts=self.interrupts,
+        )
+
+    def _open_ends(self) -> None:
+        """After the first socket, so that it is descriptor 3."""
+        if self.source is None and not self.settings.receive_only:
+            self.source = Input(self.settings.stdin)
+            self.closing.callback(self.source.close)
+        if self.output is None and not self.settings.send_only:
+            self.output = Output(self.settings.stdout)
+            self.closing.callback(self.output.close)
+
+    def _note_connection(self, channel: Channel) -> None:
+        self.note(f"connected to {quote(self.name)} ({type_word(channel.socket.type)})")
+
+    def _prepare(self, channel: Channel) -> blocking.Conversation:
+        is_dgram = type_word(channel.socket.type) == "dgram"
+        inward: Pump
+        outward: Pump | RecordPump | None
+        if type_word(channel.socket.type) == "stream":
+            inward, outward = self._byte_pumps(channel)
+        else:
+            inward, outward = self._record_pumps(channel, has_end=not is_dgram)
+        settings = self.settings
+        return blocking.Conversation(
+            channel,
+            inward,
+            outward,
+            source=self.source,
+            output=self.output,
+            interrupts=self.interrupts,
+            idle_timeout=settings.idle_timeout,
+            deadline=self.deadline,
+            ends_with_source=is_dgram and settings.idle_timeout is None and not settings.keep_open,
+            has_end=not is_dgram,
+        )
+
+    def _byte_pumps(self, channel: Channel) -> tuple[Pump, Pump | None]:
+        from ..kernel import movers
+
+        if self.settings.record_format == "null":
+            raise AddressError(
+                f"{quote(self.name)} is a stream socket, and --null is for records",
+                hint="a stream's bytes pass as they are, NUL bytes too",
+            )
+        is_plain = self.observer is None and not self._escapes
+        output = self.output
+        spliced = movers.SplicedSocket(channel, output) if is_plain and output and output.can_splice else None
+        inward = self._inward(channel.try_receive, spliced)
+        if self.source is None:
+            return inward, None
+        mover = None
+        if self.observer is None and self._owns_socket:
+            mover = movers.choose_into_socket(self.source, channel, zero_copy=self.settings.zero_copy)
+        return inward, Pump(
+            self.source.try_receive,
+            channel.try_send,
+            mover=mover,
+            moves_at_once=mover is not None and mover.min_bytes == 0,
+            at_end=_nothing if self.settings.keep_open else channel.end_sending,
+        )
+
+    def _record_pumps(self, channel: Channel, *, has_end: bool) -> tuple[Pump, RecordPump | None]:
+        from ..formats.records import RecordFormat, RecordSplitter, frame
+        from ..kernel.record_pump import FramedRecords, RecordPump
+
+        written = RecordFormat[self.settings.record_format.upper()]
+        records = FramedRecords(channel, lambda record: frame(record, written))
+        inward = self._inward(records.try_receive, None)
+        if self.source is None:
+            return inward, None
+        ends = has_end and not self.settings.keep_open
+        at_end = channel.end_sending if ends else _nothing
+        return inward, RecordPump(self.source.try_receive, channel, RecordSplitter(written), at_end=at_end)
+
+    def _inward(self, receive: Callable[[int], bytes | None], mover: SplicedSocket | None) -> Pump:
+        output = self.output
+        if output is None:
+            return Pump(receive, len)
+        transform = None
+        if self._escapes:
+            from ..formats.text import TerminalText
+
+            transform = TerminalText().show
+        return Pump(
+            receive,
+            lambda view: output.try_write((view,)),
+            mover=mover,
+            transform=transform,
+            is_flushed=output.is_flushed,
+        )
+
+    @property
+    def _escapes(self) -> bool:
+        if self.output is None or self.settings.escape == "never":
+            return False
+        return self.settings.escape == "always" or self.output.kind is OutputKind.TERMINAL
+
+    @property
+    def _owns_socket(self) -> bool:
+        return self.settings.address.is_unix
+
+    def _conclude(self, conversation: blocking.Conversation, ending: Ending) -> None:
+        """Raise what was lost or expired, unless a signal ends the run or another connection can make it
+        good.
+        """
+        outcome = self._outcome(conversation, ending)
+        error = verdict(outcome)
+        if ending is Ending.SIGNAL or error is None:
+            return
+        if not (self.settings.reconnect and ending is Ending.ENDED and isinstance(error, BrokenStreamError)):
+            raise error
+        self.resets += bool(outcome.receive_errno)
+        if self.source is not None and conversation.outward is not None:
+            self.source.unread(conversation.outward.release())
+
+    def _outcome(self, conversation: blocking.Conversation, ending: Ending) -> Outcome:
+        inward, outward = conversation.inward, conversation.outward
+        channel, settings = conversation.channel, self.settings
+        is_over = outward is None or outward.source_ended or outward.source_error is not None
+        is_idle = ending is Ending.IDLE
+        limit = settings.idle_timeout if is_idle else settings.timeout
+        return Outcome(
+            name=self.name,
+            ending=ending,
+            sent=channel.bytes_sent,
+            held=outward.held if outward is not None else 0,
+            waiting=0 if is_over or self.source is None else self.source.queued(),
+            unwritten=self._unwritten(conversation, ending),
+            source_ended=outward is None or outward.source_ended,
+            has_end=conversation.has_end,
+            receive_errno=_errno(inward.source_error),
+            send_errno=_errno(outward.sink_error) if outward is not None else 0,
+            source_errno=_errno(outward.source_error) if outward is not None else 0,
+            output_errno=_errno(inward.sink_error),
+            too_long=outward.too_long if outward is not None else 0,
+            max_record=outward.max_record_bytes if outward is not None else 0,
+            limit_s=limit or 0.0,
+        )
+
+    def _unwritten(self, conversation: blocking.Conversation, ending: Ending) -> int:
+        """What came from the peer and has not reached the output; after its failure nobody will read the
+        rest.
+        """
+        if self.output is None:
+            return 0
+        unread = conversation.channel.queued() if ending is Ending.OUTPUT else 0
+        return conversation.inward.held + self.output.stranded() + unread
+
+    def _pause(self, moved: int) -> None:
+        """Longer each time that a connection moved nothing."""
+        self.pause = _FIRST_PAUSE_S if moved else min(self.pause * 2, _LONGEST_PAUSE_S)
+        blocking.pause(self.pause, self.interrupts)
+
+
+def _uid_of(written: str) -> int:
+    """`user:NAME` or `user:1000` to the uid.
+
+    Raises:
+        RuleError: it is not of that form, or nobody has the name.
+    """
+    from ..kernel import names
+    from ..model.rules import RuleError, parse_id
+
+    kind, _, name = written.partition(":")
+    if kind != "user" or not name:
+        raise RuleError(f"{quote(written)} is nobody who can be required: expected user:NAME or user:1000")
+    return parse_id(name, kind, names.uid_of)
+
+
+def _refuse_own_descriptors(settings: ConnectSettings) -> None:
+    used = [] if settings.receive_only else [settings.stdin]
+    used += [] if settings.send_only else [settings.stdout]
+    if dial.is_own_descriptor(settings.address, tuple(used)):
+        raise AddressError(
+            f"{quote(str(settings.address))} is STDIN or STDOUT itself: it cannot be both ends",
+            hint="pass the socket as another descriptor, such as 3<>…",
+        )
+
+
+def _errno(error: OSError | None) -> int:
+    return 0 if error is None else error.errno or 0
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,96 @@
+"""Which sockets a server serves: those that it binds, and those that it was handed.
+
+with ADDRESS      an inherited listener that is bound to it is used; otherwise it is bound, and that is said
+fd:N, fd:NAME     the inherited one of that number or name
+without ADDRESS   all inherited ones
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from ..kernel import activation
+from ..kernel.listener import Listener, Ownership
+from ..kernel.socket_types import TYPE_NUMBERS, type_word
+from ..model.address import Address, AddressKind
+from ..model.errors import AddressError, WrongTypeError
+from ..model.escaping import quote
+from ..model.events import Observer
+
+
+def open_listeners(
+    addresses: Sequence[Address],
+    *,
+    socket_type: str | None,
+    ownership: Ownership,
+    backlog: int | None,
+    configure: Callable[[socket.SocketType], None],
+    on_unmatched: Callable[[Address, int], None],
+    observer: Observer | None,
+) -> list[Listener]:
+    """The listeners, all of one type; the caller owns them. Nothing is left open or bound when this fails.
+
+    `on_unmatched(address, count)`: none of `count` inherited sockets is bound to `address`, so it is bound here.
+
+    Raises:
+        AddressError: no address and nothing inherited, one address twice, types mixed.
+        WrongTypeError: an inherited socket is not of `socket_type`.
+        AfunixError: as `Listener.open` and `activation.take`.
+    """
+    announced = activation.inherited()
+    if not addresses and not announced:
+        raise AddressError(
+            "ADDRESS is missing, and no socket was inherited",
+            hint="write a path such as ./hello.sock, or @NAME for an abstract name",
+        )
+    if len(set(addresses)) < len(addresses):
+        twice = next(address for address in addresses if addresses.count(address) > 1)
+        raise AddressError(f"{quote(str(twice))} is given twice")
+    matching = {found.address: found for found in announced}
+    wanted: list[Address] = list(addresses) or [Address.inherited(found.fd) for found in announced]
+    with ExitStack() as opened:
+        listeners: list[Listener] = []
+        for address in wanted:
+            found = matching.get(address)
+            if address.kind is AddressKind.INHERITED or found is not None:
+                source = address if found is None else Address.inherited(found.fd)
+                listener = _take(source, observer)
+            else:
+                if announced:
+                    on_unmatched(address, len(announced))
+                listener = Listener.open(
+                    address,
+                    socket_type or "stream",
+                    ownership,
+                    backlog=backlog,
+                    configure=configure,
+                    observer=observer,
+                )
+            opened.callback(listener.close)
+            listeners.append(listener)
+            _check_type(listener, listeners[0], socket_type)
+        opened.pop_all()
+    return listeners
+
+
+def _take(address: Address, observer: Observer | None) -> Listener:
+    sock = activation.take(address)
+    return Listener.take(Address.from_kernel(sock.getsockname()), sock, observer=observer)
+
+
+def _check_type(listener: Listener, first: Listener, socket_type: str | None) -> None:
+    found = type_word(listener.type)
+    if socket_type is not None and listener.type != TYPE_NUMBERS[socket_type]:
+        raise WrongTypeError(
+            f"{quote(str(listener.address))} (descriptor {listener.fd}) is a {found} socket, and"
+            f" --type {socket_type} was asked for",
+            hint=f"leave --type away, or write --type {found}",
+        )
+    if listener.type != first.type:
+        raise AddressError(
+            f"{quote(str(listener.address))} is a {found} socket and {quote(str(first.address))} is a"
+            f" {type_word(first.type)} socket: one run serves one type",
+            hint="start one 'afunix serve' for each",
+        )
