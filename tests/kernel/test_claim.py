@@ -79,7 +79,9 @@ def test_a_live_listener_is_refused_and_goes_on(sock_dir: str, claim: Claim) -> 
 def test_a_listener_with_a_full_backlog_is_live(sock_dir: str, claim: Claim, new_socket: NewSocket) -> None:
     sock, _ = claim(f"{sock_dir}/s")
     sock.listen(0)
-    new_socket().connect(f"{sock_dir}/s")
+    client = new_socket()
+    client.setblocking(False)
+    client.connect(f"{sock_dir}/s")
     with pytest.raises(AddressInUseError):
         claim(f"{sock_dir}/s")
 

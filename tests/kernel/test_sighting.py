@@ -30,7 +30,9 @@ def test_a_stream_or_seqpacket_socket_answers_alike_from_bind_to_close(
     probes = [_look(f"{sock_dir}/s").seen.probe]
     sock.listen(0)
     probes.append(_look(f"{sock_dir}/s").seen.probe)
-    new_socket(kind).connect(f"{sock_dir}/s")  # now the backlog is full
+    client = new_socket(kind)
+    client.setblocking(False)
+    client.connect(f"{sock_dir}/s")  # now the backlog is full
     probes.append(_look(f"{sock_dir}/s").seen.probe)
     sock.shutdown(socket.SHUT_RD)
     probes.append(_look(f"{sock_dir}/s").seen.probe)

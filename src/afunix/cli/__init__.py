@@ -9,6 +9,7 @@ This file imports nothing heavy: `click` comes after the first two steps.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None, *, prog_name: str = "afunix") -> NoRetur
     status = _run(sys.argv[1:] if argv is None else argv, prog_name)
     if status < 0:
         _die_by(-status)
-    sys.exit(status)
+    _exit(status)
 
 
 def _run(argv: list[str], prog_name: str) -> int:
@@ -43,6 +44,17 @@ def _die_quietly_on_interrupt() -> None:
     # One that was ignored at start (nohup) stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _exit(status: int) -> NoReturn:
+    """End at once: taking a hundred modules apart in order costs a short run a tenth of its time."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, AttributeError):
+            pass  # its reader is gone, or it was closed at start
+    atexit._run_exitfuncs()
+    os._exit(status)
 
 
 def _die_by(number: int) -> NoReturn:

@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 from .. import __version__
+from . import messages
 
 COMMANDS = {
     "serve": "Take clients on a socket; what they send goes to STDOUT.",
@@ -36,6 +37,15 @@ class _Contents(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Like every group's, but for errors: click takes any EPIPE for its own output's, and exits without a
+        word.
+        """
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            return messages.explain(error)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

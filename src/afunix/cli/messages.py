@@ -108,19 +108,6 @@ class Messages:
     def silence(self, message: str) -> None:
         """Where a note could go, and does not."""
 
-    def error(self, message: str, hint: str | None = None) -> None:
-        """What went wrong, for an error that is no exception; shown also with -q."""
-        say_error(message, hint)
-
-    def output_failed(self, error: OSError | None, bytes_lost: int) -> None:
-        """STDOUT refused what had been received."""
-        why = f" ({errors.errno_name(error.errno)})" if error is not None else ""
-        say_error(f"STDOUT takes no more{why}; {bytes_lost} bytes received and not written")
-
-    def call_failed(self, call: str, error: OSError | None) -> None:
-        """A system call failed for good."""
-        say_error(f"{call} failed: {_words_of_os(error) if error is not None else 'no errno'}")
-
     @staticmethod
     def trace(line: str) -> None:
         """A call as it happened, without any frame: to be read as strace is."""
@@ -128,13 +115,13 @@ class Messages:
 
     def tracer(self) -> Callable[[Event], None]:
         """An observer that shows every call as it happens."""
-        from ..formats.trace import Trace
+        from ..formats.trace import TraceFormat
         from ..kernel import names
 
-        render = Trace(names.user_name, names.comm_of).render
+        line_of = TraceFormat(names.comm_of, names.user_name).line
 
         def show(event: Event) -> None:
-            line = render(event)
+            line = line_of(event)
             if line is not None:
                 self.trace(line)
 

@@ -110,6 +110,11 @@ class Listener:
             raise
         return listener
 
+    @property
+    def is_ours(self) -> bool:
+        """Open, and bound by us: then whoever waits in its queue waits for us."""
+        return self.fd >= 0 and not self.is_inherited
+
     def _listen(self, backlog: int) -> None:
         if self._observer is not None:
             self._observer(Bound(self.fd, self.address))
@@ -147,7 +152,7 @@ class Listener:
 
         Irreversible for everybody who holds the socket, so an inherited one is left as it is.
         """
-        if not self.is_inherited and self.type != socket.SOCK_DGRAM:
+        if self.is_ours and self.type != socket.SOCK_DGRAM:
             self.socket.shutdown(SHUT_RD)
 
     def unlink(self) -> None:

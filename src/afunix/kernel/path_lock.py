@@ -30,6 +30,8 @@ PATIENCE_S = 5.0
 _PAUSE_S = 0.001
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MODE = 0o600
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SOMEBODY_S_FILE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
 
 
 @contextmanager
@@ -52,46 +54,55 @@ def held(place: Place, patience_s: float = PATIENCE_S) -> Iterator[None]:
 
 
 def _acquire(lock: Place, deadline: float) -> int:
-    while True:
-        fd = _open(lock)
-        try:
-            if _try_lock(fd) and _is_still_there(fd, lock):
-                return fd
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
+    while (fd := _try_acquire(lock)) is None:
         if time.monotonic() >= deadline:
             raise TimedOutError(
                 f"another process holds the lock {quote(lock.address.format())} and does not let go",
                 hint="see which one, with 'fuser' on that file; it may be stopped",
             )
         time.sleep(_PAUSE_S)
+    return fd
 
 
-def _open(lock: Place) -> int:
-    """A descriptor of the lock file, which is made if it is not there.
+def _try_acquire(lock: Place) -> int | None:
+    fd = _open(lock)
+    if fd is None:
+        return None
+    is_ours = False
+    try:
+        is_ours = _try_lock(fd) and _is_still_there(fd, lock)
+    finally:
+        if not is_ours:
+            os.close(fd)
+    return fd if is_ours else None
+
+
+def _open(lock: Place) -> int | None:
+    """A descriptor of the lock file, which is made if it is not there; None if a rival made it in between.
 
     In two steps, not by O_CREAT alone: that one is refused for a file of another user in a sticky directory,
     to root too, wherever fs.protected_regular is set (proc_sys_fs(5)).
     """
-    while True:
-        try:
-            return os.open(lock.base, _FLAGS, dir_fd=lock.directory)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise _in_the_way(lock, errno_name(error.errno)) from None
-        try:
-            return os.open(lock.base, _FLAGS | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=lock.directory)
-        except FileExistsError:
-            continue
-        except PermissionError as error:
-            raise DeniedError(
-                f"the lock {quote(lock.address.format())} cannot be made: the directory is not writable for"
-                f" uid {os.geteuid()} ({errno_name(error.errno)})",
-                errno=error.errno,
-            ) from None
+    try:
+        return os.open(lock.base, _FLAGS, dir_fd=lock.directory)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in _SOMEBODY_S_FILE:
+            raise
+        raise _in_the_way(lock, errno_name(error.errno)) from None
+    try:
+        return os.open(lock.base, _FLAGS | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=lock.directory)
+    except FileExistsError:
+        return None
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        raise DeniedError(
+            f"the lock {quote(lock.address.format())} cannot be made: the directory is not writable for"
+            f" uid {os.geteuid()} ({errno_name(error.errno)})",
+            errno=error.errno,
+        ) from None
 
 
 def _try_lock(fd: int) -> bool:

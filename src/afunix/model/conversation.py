@@ -11,26 +11,14 @@ Pure.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
-from enum import Enum
+from typing import NamedTuple
 
 from .errors import AfunixError, BrokenStreamError, LineTooLongError, OutputError, TimedOutError, errno_name
 from .escaping import quote
-from .refusal import show_seconds
+from .patience import Ending, show_seconds
 
 
-class Ending(Enum):
-    """Why the driver stopped."""
-
-    ENDED = "ended"
-    IDLE = "idle"
-    WHOLE = "whole"
-    SIGNAL = "signal"
-    OUTPUT = "output"
-
-
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The facts at the end. Bytes are counted where they were last seen; errnos are 0 for none.
 
     `held`: taken from STDIN, not taken by the socket. `waiting`: in STDIN, readable now. `unwritten`:

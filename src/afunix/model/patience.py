@@ -6,6 +6,7 @@ long it may be silent, and how long it may last.
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 _FIRST_PAUSE_S = 0.005
@@ -43,11 +44,14 @@ class Retrying:
         return pause if left is None else min(pause, left)
 
 
-class Expiry(Enum):
-    """Which limit of a conversation passed."""
+class Ending(Enum):
+    """Why a conversation stopped; IDLE and WHOLE are limits that passed."""
 
-    IDLE = "idle"
-    WHOLE = "whole"
+    ENDED = "both directions ended"
+    IDLE = "no byte moved for too long"
+    WHOLE = "the run took too long"
+    SIGNAL = "a signal came"
+    OUTPUT = "the output refused bytes, or its reader left"
 
 
 class Patience:
@@ -65,12 +69,12 @@ class Patience:
             self._since = now
         self._is_paused = paused
 
-    def expiry(self, now: float) -> Expiry | None:
+    def expiry(self, now: float) -> Ending | None:
         """Which limit has passed, if any."""
         if self._deadline is not None and now >= self._deadline:
-            return Expiry.WHOLE
+            return Ending.WHOLE
         if self._idle is not None and not self._is_paused and now - self._since >= self._idle:
-            return Expiry.IDLE
+            return Ending.IDLE
         return None
 
     def left(self, now: float) -> float | None:
@@ -81,3 +85,13 @@ class Patience:
         if self._idle is not None and not self._is_paused:
             ends.append(self._since + self._idle)
         return max(0.0, min(ends) - now) if ends else None
+
+
+def show_seconds(seconds: float) -> str:
+    """`2 s`, `0.5 s`."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
+
+
+def milliseconds(seconds: float) -> int:
+    """For poll(2): rounded up, so that a deadline has passed when it returns."""
+    return max(0, math.ceil(seconds * 1000))

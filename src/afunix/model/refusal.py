@@ -33,6 +33,7 @@ from .errors import (
 )
 from .escaping import quote
 from .ownership import FileKind
+from .patience import show_seconds
 
 WORTH_WAITING_FOR = frozenset({errno.ENOENT, errno.ECONNREFUSED, errno.EACCES, errno.EAGAIN})
 """What can pass while a server starts. EACCES too: between its bind and its listen the mode may not be final.
@@ -80,11 +81,6 @@ def refusal(obstacle: Obstacle) -> AfunixError:
 def gave_up(seconds: float, last: AfunixError) -> TimedOutError:
     """The error for a deadline that passed while `last` stood in the way."""
     return TimedOutError(f"no connection within {show_seconds(seconds)}: {last.message}", hint=last.hint)
-
-
-def show_seconds(seconds: float) -> str:
-    """`2 s`, `0.5 s`."""
-    return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
 
 
 def describe_user(uid: int, name: str | None) -> str:

@@ -266,9 +266,9 @@ class Collector:
             self._readiness.resume()
             self.on_progress()
 
-    def is_drained(self) -> bool:
-        """True when nothing that was taken from a client is still on its way to the output."""
-        return self._block is None and not self.outflow.bytes_unwritten()
+    def drain(self) -> bool:
+        """Write what can be written now; True if nothing that was taken is still on its way to the output."""
+        return self._block is None and self.outflow.flush() and not self.outflow.bytes_unwritten()
 
     def bytes_unwritten(self) -> int:
         """What would be lost if the process ended now: held, on the way, and sent by clients but unread."""

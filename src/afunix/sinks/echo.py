@@ -127,8 +127,8 @@ class Echo:
         """End a client's conversation from our side."""
         self._finish(client, end)
 
-    def is_drained(self) -> bool:
-        """Nothing goes to STDOUT from here."""
+    def drain(self) -> bool:
+        """True: nothing goes to STDOUT from here."""
         return True
 
     def bytes_unwritten(self) -> int:

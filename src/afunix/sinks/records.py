@@ -210,8 +210,9 @@ class DatagramCollector:
                 raise
             self.echoes_lost += 1
 
-    def is_drained(self) -> bool:
-        return not self.outflow.bytes_unwritten()
+    def drain(self) -> bool:
+        """Write what can be written now; True if nothing that was received is still on its way to the output."""
+        return self.outflow.flush() and not self.outflow.bytes_unwritten()
 
     def bytes_unwritten(self) -> int:
         return self.outflow.bytes_unwritten()

@@ -151,7 +151,8 @@ class Talk:
         self._on_finished(channel, end)
         channel.close()
 
-    def is_drained(self) -> bool:
+    def drain(self) -> bool:
+        """True if nothing is still on its way to STDOUT."""
         return not self._output.stranded()
 
     def bytes_unwritten(self) -> int:

@@ -96,9 +96,9 @@ class Acceptor:
         to whoever holds it next.
         """
         for listener in self._listeners:
-            while not listener.is_inherited:
+            while listener.fd >= 0 and not listener.is_inherited:
                 outcome = self._accept_one(listener)
-                if outcome is None:
+                if outcome is None or outcome is AcceptFailure.FAULT:
                     break
                 if outcome is AcceptFailure.SHORTAGE:
                     return False

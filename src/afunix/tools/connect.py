@@ -10,10 +10,10 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from .. import blocking
+from ..blocking import dialling
+from ..blocking.conversation import Conversation
 from ..kernel import dial
 from ..kernel.input import Input
 from ..kernel.interrupts import Interrupted, Interrupts
@@ -21,14 +21,15 @@ from ..kernel.output import Output, OutputKind
 from ..kernel.pump import Pump
 from ..kernel.socket_types import type_word
 from ..model.address import Address
-from ..model.conversation import Ending, Outcome, verdict
 from ..model.errors import AddressError, BrokenStreamError
 from ..model.escaping import quote
+from ..model.patience import Ending
 
 if TYPE_CHECKING:
     from ..kernel.channel import Channel
     from ..kernel.movers import SplicedSocket
     from ..kernel.record_pump import RecordPump
+    from ..model.conversation import Outcome
     from ..model.events import Observer
 
 _FIRST_PAUSE_S = 0.05
@@ -38,8 +39,7 @@ hammered.
 """
 
 
-@dataclass(frozen=True)
-class ConnectSettings:
+class ConnectSettings(NamedTuple):
     """What `connect` is to do; times in seconds, None: no limit. `escape` is auto, always or never.
 
     `record_format` is "lines", "null" or "raw" (`formats.records`), for sockets that keep records.
@@ -63,8 +63,7 @@ class ConnectSettings:
     stdout: int = 1
 
 
-@dataclass(frozen=True)
-class ConnectResult:
+class ConnectResult(NamedTuple):
     """Bytes that came and went on the sockets, and the signal that ended it (0: none)."""
 
     bytes_received: int = 0
@@ -155,14 +154,14 @@ class _Run:
         finally:
             self.received += channel.bytes_received
             self.sent += channel.bytes_sent
-            blocking.close(channel, self.observer)
+            dialling.close(channel, self.observer)
 
     def _connect(self, wait: float | None) -> Channel:
         settings = self.settings
         limits = [settings.connect_timeout]
         if self.deadline is not None:
             limits.append(max(0.0, self.deadline - time.monotonic()))
-        return blocking.connect(
+        return dialling.connect(
             settings.address,
             timeout=min((limit for limit in limits if limit is not None), default=None),
             wait=wait,
@@ -184,7 +183,7 @@ class _Run:
     def _note_connection(self, channel: Channel) -> None:
         self.note(f"connected to {quote(self.name)} ({type_word(channel.socket.type)})")
 
-    def _prepare(self, channel: Channel) -> blocking.Conversation:
+    def _prepare(self, channel: Channel) -> Conversation:
         is_dgram = type_word(channel.socket.type) == "dgram"
         inward: Pump
         outward: Pump | RecordPump | None
@@ -193,7 +192,7 @@ class _Run:
         else:
             inward, outward = self._record_pumps(channel, has_end=not is_dgram)
         settings = self.settings
-        return blocking.Conversation(
+        return Conversation(
             channel,
             inward,
             outward,
@@ -204,6 +203,7 @@ class _Run:
             deadline=self.deadline,
             ends_with_source=is_dgram and settings.idle_timeout is None and not settings.keep_open,
             has_end=not is_dgram,
+            is_shared=not self._owns_socket,
         )
 
     def _byte_pumps(self, channel: Channel) -> tuple[Pump, Pump | None]:
@@ -271,10 +271,14 @@ class _Run:
     def _owns_socket(self) -> bool:
         return self.settings.address.is_unix
 
-    def _conclude(self, conversation: blocking.Conversation, ending: Ending) -> None:
+    def _conclude(self, conversation: Conversation, ending: Ending) -> None:
         """Raise what was lost or expired, unless a signal ends the run or another connection can make it
         good.
         """
+        if ending is Ending.ENDED and conversation.is_clean:
+            return  # the common case, without the cost of words for the others
+        from ..model.conversation import verdict
+
         outcome = self._outcome(conversation, ending)
         error = verdict(outcome)
         if ending is Ending.SIGNAL or error is None:
@@ -285,7 +289,9 @@ class _Run:
         if self.source is not None and conversation.outward is not None:
             self.source.unread(conversation.outward.release())
 
-    def _outcome(self, conversation: blocking.Conversation, ending: Ending) -> Outcome:
+    def _outcome(self, conversation: Conversation, ending: Ending) -> Outcome:
+        from ..model.conversation import Outcome
+
         inward, outward = conversation.inward, conversation.outward
         channel, settings = conversation.channel, self.settings
         is_over = outward is None or outward.source_ended or outward.source_error is not None
@@ -309,7 +315,7 @@ class _Run:
             limit_s=limit or 0.0,
         )
 
-    def _unwritten(self, conversation: blocking.Conversation, ending: Ending) -> int:
+    def _unwritten(self, conversation: Conversation, ending: Ending) -> int:
         """What came from the peer and has not reached the output; after its failure nobody will read the
         rest.
         """
@@ -321,7 +327,7 @@ class _Run:
     def _pause(self, moved: int) -> None:
         """Longer each time that a connection moved nothing."""
         self.pause = _FIRST_PAUSE_S if moved else min(self.pause * 2, _LONGEST_PAUSE_S)
-        blocking.pause(self.pause, self.interrupts)
+        dialling.pause(self.pause, self.interrupts)
 
 
 def _uid_of(written: str) -> int:

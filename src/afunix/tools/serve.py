@@ -106,7 +106,7 @@ class Sink(Protocol):
 
     on_progress: Callable[[], None]
 
-    def is_drained(self) -> bool: ...
+    def drain(self) -> bool: ...
 
     def bytes_unwritten(self) -> int: ...
 
@@ -440,7 +440,7 @@ class _Run:
             self._sink.receive_queued()
         elif not self._acceptor.accept_queued() or self._sink.clients:
             return
-        if self._sink.is_drained():
+        if self._sink.drain():
             self._result.bytes_lost = self._sink.bytes_unwritten()
             self._loop.stop()
 
