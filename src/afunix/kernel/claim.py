@@ -115,10 +115,9 @@ class Claim:
             if made is not None:
                 return made
             with look_at(self.place) as look:
-                verdict = self._refuse_unless_claimable(look.seen)
-                if verdict is Verdict.LIVE:
+                if self._refuse_unless_claimable(look.seen) is Verdict.LIVE:
                     return self._take_over()
-                if verdict is Verdict.STALE and look.file is not None:
+                if look.file is not None:
                     self._remove_stale(look.file)
 
     def _refuse_unless_claimable(self, seen: Sighting) -> Verdict:

@@ -57,6 +57,7 @@ class Listener:
         self.fd = sock.fileno()
         self.address = address
         self.type = type_of(sock)
+        self.is_stream = self.type == socket.SOCK_STREAM
         self.is_inherited = inherited
         self._file: socket_file.SocketFile | None = None
         self._keep = keep

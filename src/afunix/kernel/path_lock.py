@@ -101,6 +101,7 @@ def _open(lock: Place) -> int | None:
         raise DeniedError(
             f"the lock {quote(lock.address.format())} cannot be made: the directory is not writable for"
             f" uid {os.geteuid()} ({errno_name(error.errno)})",
+            hint="choose a directory of your own, such as $XDG_RUNTIME_DIR",
             errno=error.errno,
         ) from None
 

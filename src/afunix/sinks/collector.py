@@ -106,15 +106,17 @@ class Collector:
     def on_channel(self, channel: Channel) -> None:
         """Take a connection and read at once what is there: a short one is over before anybody waited for it."""
         client = Client(channel)
-        self.clients[channel.fd] = client
         self.framing.begin(client)
         if self._clock is not None:
             client.touched = self._clock()
-        if not self.outflow.is_blocked and self._receive(client, READ_BYTES):
+        outflow = self.outflow
+        if not outflow.is_blocked and self._receive(client, READ_BYTES):
             self._receive(client, READ_BYTES)  # most likely the end of file, or nothing yet
         if channel.fd >= 0:
+            self.clients[channel.fd] = client
             self._readiness.add(channel.fd, client)
-        self.outflow.flush_soon()
+        if outflow.queued and not outflow.is_scheduled:
+            outflow.flush_soon()
 
     def _on_ready(self, client: Client, events: int) -> None:
         if client.is_bulk:
@@ -149,8 +151,8 @@ class Collector:
     def _finish(self, client: Client, end: PieceEnd) -> None:
         channel = client.channel
         self.framing.finish(client, end)
-        self._readiness.remove(channel.fd)
-        del self.clients[channel.fd]
+        if self.clients.pop(channel.fd, None) is not None:
+            self._readiness.remove(channel.fd)
         self._on_finished(channel, end)
         channel.close()
 

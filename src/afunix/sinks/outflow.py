@@ -40,7 +40,7 @@ class Outflow:
         self._stalled_fd: int | None = None
         self._stalled_at = 0.0
         self._stalled_before_s = 0.0
-        self._flush_scheduled = False
+        self.is_scheduled = False
 
     @property
     def is_blocked(self) -> bool:
@@ -53,12 +53,12 @@ class Outflow:
 
     def flush_soon(self) -> None:
         """Write at the end of this turn of the loop, with whatever else was queued by then."""
-        if self.queued and not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush_scheduled_now)
+        if self.queued and not self.is_scheduled:
+            self.is_scheduled = True
+            self._loop.call_soon(self._flush_now)
 
-    def _flush_scheduled_now(self) -> None:
-        self._flush_scheduled = False
+    def _flush_now(self) -> None:
+        self.is_scheduled = False
         self.flush()
 
     def flush(self) -> bool:

@@ -1,6 +1,6 @@
 """The one accept path: batches, rules, limits, shortage, pauses. Whoever takes clients stands on it.
 
-`on_channel(channel)` is called for each admitted client, in the same turn of the loop in which it was accepted,
+`on_channel(channel)`, which may be changed, is called for each admitted client, in the same turn of the loop in which it was accepted,
 so that what it has sent already can be read at once. The descriptor belongs to the acceptor until that call
 returns, then to whom it was given; who must say `release(channel)` once it is closed, for the limits to hold.
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from socket import SOCK_STREAM, SocketType
+from socket import SocketType
 
 from ..kernel.channel import Channel
 from ..kernel.listener import Listener, out_of_band_inline
@@ -47,11 +48,12 @@ class Acceptor:
     ) -> None:
         """`observer` is told of every client, `alerts` only of what a person should know: refusals and pauses."""
         self._listeners = list(listeners)
-        self._on_channel = on_channel
+        self.on_channel = on_channel
         self._loop = loop
         self._rules = rules or Rules()
-        self._max_clients = max_clients
+        self._max_clients = sys.maxsize if max_clients is None else max_clients
         self._max_per_user = max_per_user
+        self._checks = bool(self._rules) or max_per_user is not None
         self._make_channel = make_channel
         self._on_fault = on_fault
         self._observer = observer
@@ -117,11 +119,10 @@ class Acceptor:
 
     def _on_readable(self, listener: Listener) -> None:
         for _ in range(BATCH):
-            if self._max_clients is not None and self.live >= self._max_clients:
+            if self.live >= self._max_clients:
                 self._stop_full()
                 return
-            outcome = self._accept_one(listener)
-            if outcome is None or not self._watching:
+            if self._accept_one(listener) is not True or not self._watching:
                 return
 
     def _accept_one(self, listener: Listener) -> AcceptFailure | bool | None:
@@ -131,34 +132,28 @@ class Acceptor:
         except BlockingIOError:
             return None
         except OSError as error:
-            return self._failed(error, listener)
+            return self._failed(error)
         if self._pause_s:
             self._pause_s = 0.0
             self._tell_resumed()
-        self._admit(sock, listener)
-        return True
-
-    def _admit(self, sock: SocketType, listener: Listener) -> None:
-        try:
-            if (self._rules or self._max_per_user is not None) and not self._may_enter(sock, listener):
-                sock.close()
-                return
-            if listener.type == SOCK_STREAM:
-                out_of_band_inline(sock)
-            self.accepted += 1
-            channel = self._make_channel(sock, self.accepted)
-        except BaseException:
+        if self._checks and not self._may_enter(sock, listener):
             sock.close()
-            raise
+            return True
+        if listener.is_stream:
+            out_of_band_inline(sock)
+        self.accepted += 1
         self.live += 1
-        if self._observer is not None:
-            self._observer(Accepted(channel.fd, listener.fd, channel.connection, channel.peer))
+        channel = self._make_channel(sock, self.accepted)
         try:
-            self._on_channel(channel)
+            if self._observer is not None:
+                self._observer(Accepted(channel.fd, listener.fd, channel.connection, channel.peer))
+            self.on_channel(channel)
         except BaseException:
-            channel.close()
-            self.release(channel)
+            if not channel.is_closed:
+                self.release(channel)
+                channel.close()
             raise
+        return True
 
     def _may_enter(self, sock: SocketType, listener: Listener) -> bool:
         peer = peer_credentials(sock)
@@ -178,7 +173,7 @@ class Acceptor:
             self._alerts(Refused(listener.fd, peer, reason))
         return False
 
-    def _failed(self, error: OSError, listener: Listener) -> AcceptFailure | None:
+    def _failed(self, error: OSError) -> AcceptFailure | None:
         failure = classify(error.errno)
         if failure is AcceptFailure.SHORTAGE:
             self._back_off(error)
