@@ -138,10 +138,10 @@ def test_detached_socket_goes_with_its_unread_bytes(pair: Pair) -> None:
     channel, far = pair
     channel.unread(b"rest")
     sock, unread = channel.detach()
-    with sock:
-        assert (unread, channel.is_closed) == (b"rest", True)
-        far.send(b"x")
-        assert sock.recv(1) == b"x"
+    assert (unread, channel.is_closed) == (b"rest", True)
+    far.send(b"x")
+    assert sock.recv(1) == b"x"
+    sock.close()
 
 
 def test_records_come_whole_and_an_empty_one_is_not_the_end(records: Pair) -> None:
@@ -151,10 +151,20 @@ def test_records_come_whole_and_an_empty_one_is_not_the_end(records: Pair) -> No
     far.close()
     received = []
     while not channel.receive_ended:
-        record = channel.try_receive_record()
-        assert record is not None
-        received.append(record)
+        received.append(channel.try_receive_record())
     assert received == [b"a", b"", b"x" * 70_000, b"", b""]  # the last is the end itself
+
+
+def test_records_before_a_reset_are_received_before_it(records: Pair) -> None:
+    channel, far = records
+    channel.try_send_record(b"unread")
+    far.send(b"one")
+    far.send(b"two")
+    far.close()
+    assert (channel.try_receive_record(), channel.try_receive_record()) == (b"one", b"two")
+    with pytest.raises(ConnectionResetError):
+        channel.try_receive_record()
+    assert (channel.try_receive_record(), channel.receive_ended) == (b"", True)
 
 
 def test_no_record_yet_is_none(records: Pair) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from afunix.kernel import claim as claim_module
 from afunix.kernel import socket_file
+from afunix.kernel.pathname import Place, hold
 from afunix.kernel.peercred import peer_credentials
 from afunix.model.address import Address
 from afunix.model.errors import AddressError, AddressInUseError, DeniedError, NotASocketError
@@ -209,6 +210,24 @@ def test_a_file_that_takes_the_place_of_the_stale_one_is_not_removed(
     with pytest.raises(NotASocketError):
         claim(stale_path)
     assert os.path.isdir(stale_path)
+
+
+def test_a_directory_that_is_exchanged_meanwhile_is_told(
+    stale_path: str, sock_dir: str, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold_and_exchange(address: Address) -> Place:
+        place = hold(address)
+        os.rename(sock_dir, f"{sock_dir}.moved")
+        os.mkdir(sock_dir)
+        os.rename(f"{sock_dir}.moved/s", stale_path)
+        os.rename(f"{sock_dir}.moved", f"{sock_dir}/moved")
+        return place
+
+    monkeypatch.setattr(socket_file, "hold", hold_and_exchange)
+    with pytest.raises(AddressInUseError, match="its directory was exchanged"):
+        socket_file.bind(new_socket(), Address.pathname(stale_path))
+    assert sorted(os.listdir(sock_dir)) == ["moved", "s"]
+    assert os.listdir(f"{sock_dir}/moved") == []
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])

@@ -181,7 +181,7 @@ def test_socket_is_spliced_into_a_pipe_and_says_which_end_it_waits_for(
 def test_what_is_chosen_depends_on_what_the_source_is(
     channel: tuple[Channel, socket.socket], file: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    near, far = channel
+    near, _ = channel
     reader, writer = os.pipe()
     pipe, bulk = Input(reader), Input(file)
     assert isinstance(choose_into_socket(pipe, near, zero_copy=True), SplicedPipe)

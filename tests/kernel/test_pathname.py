@@ -17,7 +17,7 @@ from afunix.model.errors import AddressError
 Claim = Callable[..., tuple[socket.socket, socket_file.SocketFile]]
 
 
-@pytest.mark.parametrize("length", [20, 106, 107, 108, 109, 110, 300, 4000])
+@pytest.mark.parametrize("length", [40, 106, 107, 108, 109, 110, 300, 4000])
 def test_a_path_of_any_length_is_bound_reached_and_removed(
     sock_dir: str, claim: Claim, new_socket: Callable[..., socket.socket], length: int
 ) -> None:

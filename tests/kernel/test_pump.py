@@ -149,7 +149,7 @@ class Moves:
 
     min_bytes = 10
 
-    def __init__(self, *answers: int | None | OSError, sources_fault: bool = False) -> None:
+    def __init__(self, *answers: int | OSError | None, sources_fault: bool = False) -> None:
         self.answers = deque(answers)
         self.is_usable = True
         self.is_closed = False

@@ -58,7 +58,7 @@ def test_full_receiver_slows_it_and_nothing_is_lost(pair: Pair) -> None:
 
 
 def test_one_step_has_an_end(pair: Pair) -> None:
-    channel, far = pair
+    channel, _ = pair
     pump = RecordPump(lambda max_bytes: b"\n" * 10, channel, RecordSplitter(RecordFormat.LINES))
     assert pump.step() in (Wants.TURN, Wants.SINK)
 

@@ -36,5 +36,5 @@ def read_piece(line: bytes) -> bytes:
     """The bytes that a line of `--json` stands for, with the newline that ended them, if one did."""
     piece = json.loads(line)
     encoded = piece.get("data_base64")
-    data = piece["data"].encode("utf-8") if encoded is None else base64.b64decode(encoded)
-    return bytes(data) + (b"\n" if piece["end"] == PieceEnd.NEWLINE.value else b"")
+    data: bytes = piece["data"].encode("utf-8") if encoded is None else base64.b64decode(encoded)
+    return data + (b"\n" if piece["end"] == PieceEnd.NEWLINE.value else b"")

@@ -1,13 +1,14 @@
 """Records (datagrams, seqpacket messages) to bytes and back: the rule for what separates them. Pure.
 
---lines  (default)   in: each line without its newline is a record, the unfinished last one too
-                     out: the record, and a newline unless it ends in one
---null               in: each piece between NUL bytes      out: the record and a NUL
---raw                in: everything is one record          out: the record, nothing added
+    --lines  (default)   in: each line without its newline is a record, the unfinished last one too
+                         out: the record, and a newline unless it ends in one
+    --null               in: each piece between NUL bytes      out: the record and a NUL
+    --raw                in: everything is one record          out: the record, nothing added
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 
@@ -42,9 +43,9 @@ class RecordSplitter:
         """The last record, if it has a byte; raw bytes are one record also if there are none."""
         return [self._release()] if self.held or not self._separator else []
 
-    def join(self, records: list[bytes]) -> bytes:
-        """Bytes that would be split into these records."""
-        return self._separator.join(records)
+    def put_back(self, records: Iterable[bytes]) -> bytes:
+        """Bytes that would be split into `records`, then held as what is held now. Nothing is held afterwards."""
+        return b"".join(record + self._separator for record in records) + self._release()
 
     def _hold(self, data: bytes) -> None:
         if data:

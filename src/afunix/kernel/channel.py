@@ -59,6 +59,7 @@ class Channel:
     __slots__ = (
         "_marks_records",
         "_peer",
+        "_reset",
         "_unread",
         "bytes_received",
         "bytes_sent",
@@ -79,7 +80,8 @@ class Channel:
         self.send_ended = False
         self._unread = b""
         self._peer: PeerCredentials | None = None
-        self._marks_records = False
+        self._marks_records: bool | None = None  # not asked for yet
+        self._reset: ConnectionResetError | None = None
 
     @property
     def peer(self) -> PeerCredentials:
@@ -166,16 +168,31 @@ class Channel:
 
         At the end of a seqpacket connection `receive_ended` is set and b"" returned. recv(2) tells an empty
         record from the end by nothing; but a record carries a timestamp when asked to, and the end has none.
+
+        Raises:
+            ConnectionResetError: at the end, instead of it. The kernel tells it before the records that are
+                still queued, so it is kept until they are through.
         """
-        if not self._marks_records and self.socket.type == SOCK_SEQPACKET:
-            self.socket.setsockopt(SOL_SOCKET, SO_TIMESTAMP, 1)
-        self._marks_records = True
+        if self._marks_records is None:
+            self._marks_records = self.socket.type == SOCK_SEQPACKET
+            self.socket.setsockopt(SOL_SOCKET, SO_TIMESTAMP, self._marks_records)
+        try:
+            record = self._receive_record()
+        except ConnectionResetError as reset:
+            self._reset = reset
+            record = self._receive_record()
+        if self.receive_ended and self._reset is not None:
+            kept, self._reset = self._reset, None
+            raise kept
+        return record
+
+    def _receive_record(self) -> bytes | None:
         try:
             size = self.socket.recv_into(bytearray(1), 1, _SIZE_FLAGS)
             record, stamps, _, _ = self.socket.recvmsg(size, _TIMESTAMP_SPACE, MSG_DONTWAIT)
         except BlockingIOError:
             return None
-        self.receive_ended = not record and not stamps and self.socket.type == SOCK_SEQPACKET
+        self.receive_ended = bool(self._marks_records) and not record and not stamps
         self.bytes_received += len(record)
         return record
 

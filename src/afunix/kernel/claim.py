@@ -27,6 +27,9 @@ from .bind_errors import cannot_remove, explain
 from .pathname import Place
 from .sighting import PIN, look_at
 
+_ATTEMPTS = 100
+"""Who loses the race for a free name sees its winner at the next look; more than that is something else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
@@ -110,7 +113,7 @@ class Claim:
         look stale until the kernel has attached his socket. (Before Linux 5.14 it lets go of the directory a
         moment earlier, which leaves a gap of some instructions.)
         """
-        while True:
+        for _ in range(_ATTEMPTS):
             made = self._bind_at(self.place)
             if made is not None:
                 return made
@@ -119,6 +122,11 @@ class Claim:
                     return self._take_over()
                 if look.file is not None:
                     self._remove_stale(look.file)
+        raise AddressInUseError(
+            f"{quote(self.place.address.format())} is taken whenever it is bound, and free whenever it is looked"
+            " at: other programs are at work there, or its directory was exchanged",
+            hint="try again",
+        )
 
     def _refuse_unless_claimable(self, seen: Sighting) -> Verdict:
         verdict = judge(seen)

@@ -11,7 +11,7 @@ import select
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from socket import AF_UNIX, SHUT_RD, SOL_SOCKET, SocketType
+from socket import AF_UNIX, SHUT_RD, SocketType
 
 from ..model.address import Address
 from ..model.events import Bound, Closed, Created, Listening, Observer, Unlinked
@@ -126,7 +126,7 @@ class Listener:
             self._observer(Listening(self.fd, self.address, backlog))
 
     def accept(self) -> SocketType:
-        """The next client, its descriptor close-on-exec; the caller owns it.
+        """The next client, its descriptor close-on-exec and blocking; the caller owns it.
 
         Raises:
             BlockingIOError: nobody is waiting.
@@ -175,8 +175,3 @@ class Listener:
             self._observer(Closed(self.fd))
         self.fd = -1
         self.socket.close()
-
-
-def out_of_band_inline(sock: SocketType) -> None:
-    """MSG_OOB bytes stay in their place in the stream; without this recv(2) and splice(2) lose them silently."""
-    sock.setsockopt(SOL_SOCKET, socket.SO_OOBINLINE, 1)

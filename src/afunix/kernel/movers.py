@@ -76,46 +76,50 @@ class MappedFile(_ToSocket):
         self._position = os.lseek(source.fd, 0, os.SEEK_CUR)
         self._window: mmap | None = None
         self._view = memoryview(b"")
+        self._start = 0
 
     def try_move(self, max_bytes: int) -> int | None:
+        if self._position >= self._start + len(self._view) and not self._map_next():
+            self.is_usable = False
+            return None
+        at = self._position - self._start
+        piece = self._view[at : at + max_bytes]
         try:
-            if not self._view and not self._map_next():
-                self.is_usable = False
-                return None
-            sent = self._channel.try_send(self._view[:max_bytes])
+            sent = self._channel.try_send(piece)
         except OSError as error:
             if error.errno != errno.EFAULT:
                 raise
             self.is_usable = False
             return None
+        finally:
+            piece.release()  # an error would keep it, and the mapping could not be closed
         if not sent:
             return None
-        self._view = self._view[sent:]
         self._position += sent
         self._source.note_received(sent)
         os.lseek(self._source.fd, self._position, os.SEEK_SET)
         return sent
 
     def _map_next(self) -> bool:
-        """Map the window at the position; False at the end of the file, or if it cannot be mapped."""
+        """Map the window around the position; False at the end of the file, or if it cannot be mapped."""
         from mmap import ALLOCATIONGRANULARITY, MAP_POPULATE, MAP_PRIVATE, PROT_READ, mmap
 
         self.close()
-        inside = self._position % ALLOCATIONGRANULARITY
-        start = self._position - inside
-        length = min(os.fstat(self._source.fd).st_size - start, _WINDOW_BYTES)
-        if length <= inside:
+        self._start = self._position - self._position % ALLOCATIONGRANULARITY
+        length = min(os.fstat(self._source.fd).st_size - self._start, _WINDOW_BYTES)
+        if self._start + length <= self._position:
             return False
         try:
             flags = MAP_PRIVATE | MAP_POPULATE
-            self._window = mmap(self._source.fd, length, flags=flags, prot=PROT_READ, offset=start)
+            self._window = mmap(self._source.fd, length, flags=flags, prot=PROT_READ, offset=self._start)
         except (OSError, ValueError):  # ENODEV: it has no pages; ValueError: it has just shrunk
             return False
-        self._view = memoryview(self._window)[inside:]
+        self._view = memoryview(self._window)
         return True
 
     def close(self) -> None:
         """Unmap."""
+        self._view.release()
         self._view = memoryview(b"")
         if self._window is not None:
             self._window.close()

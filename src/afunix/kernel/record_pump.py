@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .channel import Channel
@@ -27,7 +27,7 @@ class Splitter(Protocol):
 
     def finish(self) -> list[bytes]: ...
 
-    def join(self, records: list[bytes]) -> bytes: ...
+    def put_back(self, records: Iterable[bytes]) -> bytes: ...
 
 
 class RecordPump:
@@ -66,7 +66,7 @@ class RecordPump:
 
     def release(self) -> bytes:
         """What is held, to be put back where it came from; it counts as not taken."""
-        held = self._splitter.join([*self._records, *self._splitter.finish()])
+        held = self._splitter.put_back(self._records)
         self._records.clear()
         self.taken -= len(held)
         return held
@@ -143,21 +143,21 @@ class FramedRecords:
         """
         framed: list[bytes] = []
         size = 0
-        while size < max_bytes and (record := self._try_next(bool(framed))) is not None:
+        while size < max_bytes and (record := self._try_next()) is not None:
             framed.append(self._frame(record))
             size += len(framed[-1])
-        return b"".join(framed) if size or self._channel.receive_ended else None
-
-    def _try_next(self, has_some: bool) -> bytes | None:
+        if size:
+            return b"".join(framed)
         if self._error is not None:
             raise self._error
-        if self._channel.receive_ended:
+        return b"" if self._channel.receive_ended else None
+
+    def _try_next(self) -> bytes | None:
+        if self._channel.receive_ended or self._error is not None:
             return None
         try:
             record = self._channel.try_receive_record()
         except OSError as error:
-            if not has_some:
-                raise
             self._error = error
             return None
         return None if self._channel.receive_ended else record

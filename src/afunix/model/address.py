@@ -23,12 +23,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .errors import AddressError
-from .escaping import quote
+from .escaping import escape, quote
 
 MAX_NAME_BYTES = 107
 """What `sockaddr_un.sun_path` holds: 108 bytes, of which one is the NUL (after a pathname, before an abstract name)."""
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_SSH_HOST = r"(?:[^:/]+@)?(?:\[[^\]/]+\]|[^@:/\[\]-][^@:/\[\]]*)(?::[0-9]{1,5})?"
+"""[USER@]HOST[:PORT]; a HOST is no option, an IPv6 address stands in brackets."""
 
 
 class AddressKind(Enum):
@@ -79,7 +81,7 @@ class Address:
         raise AddressError(
             f"{quote(written)} starts with {quote(word[0])}, which is no kind of address (those are"
             f" {', '.join(sorted(_WORDS))})",
-            hint=f"for a file of that name write ./{written}",
+            hint=f"for a file of that name write ./{escape(written)}",
         )
 
     @classmethod
@@ -110,12 +112,10 @@ class Address:
     @classmethod
     def from_kernel(cls, name: str | bytes | None) -> Address:
         """What `getsockname`, `getpeername` and `accept` return: unnamed, `\\0` and an abstract name, or a path."""
-        raw = os.fsencode(name) if name else b""
+        raw = _to_bytes(name or b"")
         if not raw:
             return cls(AddressKind.UNNAMED)
-        if raw.startswith(b"\0"):
-            return cls(AddressKind.ABSTRACT, raw[1:])
-        return cls(AddressKind.PATHNAME, raw)
+        return cls.abstract(raw[1:]) if raw.startswith(b"\0") else cls.pathname(raw)
 
     @classmethod
     def _parse_unix(cls, written: str) -> Address:
@@ -158,8 +158,8 @@ class Address:
 
     @classmethod
     def _parse_tcp(cls, rest: str) -> Address:
-        host, colon, port = rest.rpartition(":")
-        if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        host, _, port = rest.rpartition(":")
+        if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
             raise AddressError(
                 f"{quote('tcp:' + rest)} is no TCP address",
                 hint="write tcp:HOST:PORT, e.g. tcp:127.0.0.1:8080",
@@ -169,7 +169,7 @@ class Address:
     @classmethod
     def _parse_ssh(cls, rest: str) -> Address:
         host, colon, path = rest.partition(":/")
-        if not colon or not host:
+        if not colon or not re.fullmatch(_SSH_HOST, host):
             raise AddressError(
                 f"{quote('ssh:' + rest)} is no ssh address", hint="write ssh:[USER@]HOST[:PORT]:/PATH"
             )
@@ -188,7 +188,10 @@ class Address:
         return self.kind in (AddressKind.PATHNAME, AddressKind.ABSTRACT)
 
     def format(self) -> str:
-        """The address as a person may write it; bytes that are not UTF-8 as surrogates, as Python's paths have them."""
+        """The address as a person may write it; undecodable bytes as surrogates, as Python's paths have them.
+
+        UNNAMED cannot be written: it is shown as `(unnamed)`, which would be read as a path.
+        """
         return _FORMATS[self.kind](self.name)
 
     def __str__(self) -> str:
@@ -203,7 +206,7 @@ def _to_bytes(name: str | bytes) -> bytes:
     if isinstance(name, bytes):
         return name
     try:
-        return name.encode("utf-8", "surrogateescape")
+        return os.fsencode(name)
     except UnicodeEncodeError:
         raise AddressError(
             f"{quote(name)} cannot be written as bytes: it holds half of a character"
@@ -222,12 +225,12 @@ def _unquote(written: str) -> bytes:
 
 
 def _format_pathname(name: bytes) -> str:
-    text = name.decode("utf-8", "surrogateescape")
+    text = os.fsdecode(name)
     return f"unix:{text}" if text == "-" or _WORD.match(text) else text
 
 
 def _format_abstract(name: bytes) -> str:
-    text = name.decode("utf-8", "surrogateescape")
+    text = os.fsdecode(name)
     if text and text.isprintable():
         return f"@{text}"
     quoted = "".join(chr(b) if 0x21 <= b < 0x7F and b != 0x25 else f"%{b:02X}" for b in name)
@@ -235,7 +238,7 @@ def _format_abstract(name: bytes) -> str:
 
 
 def _prefixed(prefix: str, name: bytes) -> str:
-    return prefix + name.decode("utf-8", "surrogateescape")
+    return prefix + os.fsdecode(name)
 
 
 _WORDS: dict[str, Callable[[str], Address]] = {

@@ -94,8 +94,10 @@ def _broken(it: Outcome) -> AfunixError:
 def _undelivered(it: Outcome) -> AfunixError:
     if it.ending is Ending.ENDED:
         what = f"{quote(it.name)} closed the connection before the end of STDIN"
-    else:
+    elif it.held:
         what = f"timed out after {show_seconds(it.limit_s)}: {quote(it.name)} does not read"
+    else:
+        what = f"timed out after {show_seconds(it.limit_s)}, before the end of STDIN"
     number = errno.EPIPE if it.ending is Ending.ENDED else errno.ETIMEDOUT
     return BrokenStreamError(f"{what}; {_account(it)}", errno=number, bytes_sent=it.sent)
 

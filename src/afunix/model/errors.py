@@ -11,7 +11,9 @@
     ├── PeerMismatchError       the peer is not who it must be                     (also PermissionError)
     ├── AddressInUseError       a live owner holds the name                        (also OSError)
     ├── BrokenStreamError       bytes may be lost; `bytes_sent` says how many went (also ConnectionError)
-    ├── ClosedError · BusyError · LineTooLongError · TruncatedError · DescriptorsNotAcceptedError
+    ├── OutputError             our own output refused bytes; `bytes_lost`         (also OSError)
+    ├── LineTooLongError        no newline within the limit                        (also ValueError)
+    ├── ClosedError · BusyError · TruncatedError · DescriptorsNotAcceptedError
     └── EndOfStream             the orderly end of what the peer sends, never an error of anybody
 
 Each carries the sentence a person reads and, where there is a next step, a `hint`. Those that answer a system
@@ -37,6 +39,10 @@ class AfunixError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """For copy and pickle: OSError keeps `errno` outside of `__dict__`, and would lose it."""
+        return type(self), (self.message,), {**self.__dict__, "errno": self.errno}
 
 
 class AddressError(AfunixError, ValueError):

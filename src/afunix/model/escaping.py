@@ -17,11 +17,12 @@ CONTROL_PICTURES: dict[int, str] = {
     **{code: f"^{chr(code + 0x40)}" for code in range(0x20)},
     0x7F: "^?",
     **{code: f"\\u{code:04x}" for code in (*range(0x80, 0xA0), *_BIDIRECTIONAL, *_LINE_BREAKING)},
-    **{
-        0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)
-    },  # what surrogateescape made of a bad byte
+    **{0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)},
 }
-"""Code point to what is shown instead; every other character is shown as it is. For `str.translate`."""
+"""Code point to what is shown instead; every other character is shown as it is. For `str.translate`.
+
+The last group are the surrogates that stand for bytes which are not UTF-8 (PEP 383).
+"""
 
 
 def escape(name: str | bytes) -> str:

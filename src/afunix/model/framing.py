@@ -41,7 +41,10 @@ Piece = tuple[bytes, PieceEnd]
 
 
 class Line:
-    """What one client has sent of a line that is not complete yet. Base of the sinks' own client records."""
+    """What one client has sent of a line that is not complete yet. Base of the sinks' own client records.
+
+    `is_open` is for `LineRules` alone: pieces know no open line.
+    """
 
     __slots__ = ("held", "is_open")
 
@@ -57,13 +60,13 @@ class _Holding:
         self.max_line = max_line
         self.max_held = max_held
         self.held_total = 0
-        self._holders: set[Line] = set()
+        self._holders: dict[Line, None] = {}  # in the order in which they began to hold
 
     def _hold(self, line: Line, data: bytes) -> int:
         """Keep `data` after what is held; the length of both."""
         if line.held is None:
             line.held = bytearray(data)
-            self._holders.add(line)
+            self._holders[line] = None
         else:
             line.held += data
         self.held_total += len(data)
@@ -75,11 +78,11 @@ class _Holding:
             return b""
         held, line.held = bytes(line.held), None
         self.held_total -= len(held)
-        self._holders.discard(line)
+        del self._holders[line]
         return held
 
     def longest(self) -> Line:
-        """Whose line is let out when all together hold too much (L2)."""
+        """Whose line is let out when all together hold too much (L2); of equals the one that waits longest."""
         return max(self._holders, key=lambda line: len(line.held or b""))
 
 
@@ -96,7 +99,7 @@ class LineRules(_Holding):
         self._on_open = on_open
 
     def feed(self, line: Line, data: bytes) -> bytes:
-        """The bytes that leave now that `data` has arrived from this client; b"" if all of it is held."""
+        """The bytes that leave now that `data` (never empty) has arrived from this client; b"" if all of it is held."""
         if line.is_open:
             return self._pass(line, data)
         end = data.rfind(b"\n") + 1
@@ -149,12 +152,14 @@ class PieceRules(_Holding):
 
     def _cut_long(self, line: Line) -> Iterator[Piece]:
         """Pieces of `max_line` bytes while that many are held: with its newline such a line would be longer."""
-        while line.held is not None and len(line.held) >= self.max_line:
-            held = self.release(line)
-            line.is_open = True
-            yield held[: self.max_line], PieceEnd.MAX_LINE
-            if len(held) > self.max_line:
-                self._hold(line, held[self.max_line :])
+        if line.held is None or len(line.held) < self.max_line:
+            return
+        held = self.release(line)
+        end = len(held) - len(held) % self.max_line
+        if end < len(held):
+            self._hold(line, held[end:])
+        for start in range(0, end, self.max_line):
+            yield held[start : start + self.max_line], PieceEnd.MAX_LINE
 
     def finish(self, line: Line, end: PieceEnd) -> Iterator[Piece]:
         """L5: what is held when the client's bytes end."""
@@ -166,26 +171,24 @@ class PieceRules(_Holding):
         """L2, as in `LineRules`."""
         while self.held_total > self.max_held:
             line = self.longest()
-            line.is_open = True
             yield line, (self.release(line), PieceEnd.MAX_LINE)
 
 
 class Seam:
-    """L4: who wrote last, and whether the next one must begin a line of his own."""
+    """L4: whose unfinished line, if any, is the last thing that was written."""
 
-    __slots__ = ("_inside_line", "_owner")
+    __slots__ = ("unfinished_by",)
 
     def __init__(self) -> None:
-        self._owner: Hashable = None
-        self._inside_line = False
+        self.unfinished_by: Hashable = None
 
     def needs_newline(self, owner: Hashable) -> bool:
         """Whether a newline has to be written before `owner`'s bytes."""
-        return self._inside_line and self._owner is not owner
+        return self.unfinished_by is not None and self.unfinished_by is not owner
 
     def wrote(self, owner: Hashable, ends_line: bool) -> None:
-        self._owner = owner
-        self._inside_line = not ends_line
+        """`owner`'s bytes went out; the last of them was a newline, or not."""
+        self.unfinished_by = None if ends_line else owner
 
 
 def merge(
@@ -197,15 +200,18 @@ def merge(
     rules, seam, out = LineRules(max_line, max_held), Seam(), bytearray()
     lines: dict[Hashable, Line] = {}
 
-    def put(owner: Hashable, data: bytes) -> None:
+    def put(line: Line, data: bytes) -> None:
         if data:
-            out.extend(b"\n" if seam.needs_newline(owner) else b"")
+            out.extend(b"\n" if seam.needs_newline(line) else b"")
             out.extend(data)
-            seam.wrote(owner, data.endswith(b"\n"))
+            seam.wrote(line, data.endswith(b"\n"))
 
     for client, data in arrivals:
         line = lines.setdefault(client, Line())
-        put(line, rules.release(line) if data is None else rules.feed(line, data))
+        if data is None:
+            put(line, rules.release(lines.pop(client)))
+        else:
+            put(line, rules.feed(line, data))
         for other, held in rules.overflow():
             put(other, held)
     return bytes(out)

@@ -50,10 +50,7 @@ TRANSITIONS: dict[tuple[State, Call], State] = {
     (State.BOUND, Call.WRITE): State.BOUND,
     (State.BOUND, Call.CLOSE): State.CLOSED,
     (State.LISTENING, Call.ACCEPT): State.LISTENING,
-    (
-        State.LISTENING,
-        Call.SHUTDOWN,
-    ): State.LISTENING,  # no new clients; those that wait can still be accepted
+    (State.LISTENING, Call.SHUTDOWN): State.LISTENING,  # nobody can connect; those who wait are accepted
     (State.LISTENING, Call.CLOSE): State.CLOSED,
     (State.CONNECTED, Call.READ): State.CONNECTED,
     (State.CONNECTED, Call.WRITE): State.CONNECTED,

@@ -95,7 +95,7 @@ class Decision:
 
 
 class Rules:
-    """An ordered set of rules. `Rules("allow user:app", "deny any")` reads them as a person writes them."""
+    """Rules together; their order does not matter. Empty, they admit everybody."""
 
     __slots__ = ("needs_groups", "rules")
 

@@ -34,6 +34,9 @@ BULK_BYTES = 256 << 10
 SPLICE_MIN_BYTES = 48 << 10
 """Below this the six calls of a block cost more than the copy they save (measured)."""
 
+BULK_ROUNDS = 4
+"""Blocks that one client may move in its turn: while we handle one, a fast sender has queued the next."""
+
 PEEK_TAILS = (4 << 10, 64 << 10)
 """How much of the end of a queue is looked at for its last newline: first a little, then once more."""
 
@@ -120,7 +123,9 @@ class Collector:
 
     def _on_ready(self, client: Client, events: int) -> None:
         if client.is_bulk:
-            self._receive_bulk(client)
+            for _ in range(BULK_ROUNDS):
+                if not self._receive_bulk(client):
+                    break
         else:
             self._receive(client, READ_BYTES)
         if self.outflow.queued > FLUSH_BYTES:
@@ -163,22 +168,23 @@ class Collector:
 
     # Splicing
 
-    def _receive_bulk(self, client: Client) -> None:
+    def _receive_bulk(self, client: Client) -> bool:
+        """One block, or one recv if there is no block; True if a whole block has gone out."""
         queued = client.channel.queued()
         if queued < SPLICE_MIN_BYTES or not self._output.can_splice:
             client.is_bulk = False
             self._receive(client, READ_BYTES)
-            return
+            return False
         splice_bytes, rest_bytes = self._cut(client, queued)
         if splice_bytes < SPLICE_MIN_BYTES:
             self._receive(client, BULK_BYTES)
-            return
+            return False
         if self._clock is not None:
             client.touched = self._clock()
         if self.framing.keeps_lines:
             self._begin_line(client, self.framing.release(client))
         self._block = (client, splice_bytes, rest_bytes)
-        self._advance_block()
+        return self._advance_block()
 
     def _cut(self, client: Client, queued: int) -> tuple[int, int]:
         """How many bytes may be spliced, and how many after them must be received; (0, 0): copy this time."""
@@ -212,21 +218,21 @@ class Collector:
             self.outflow.queue(held)
         self._seam.wrote(client, ends_line=False)
 
-    def _advance_block(self) -> None:
-        """Splice what is left of the block; then receive its newline and what follows it."""
+    def _advance_block(self) -> bool:
+        """Splice what is left of the block; then receive its newline and what follows it. True when all is done."""
         if self._block is None or not self.outflow.flush():
-            return
+            return False
         client, left, rest_bytes = self._block
         while left and self._output.can_splice:
             try:
                 moved = self._output.try_splice(client.channel.fd, left)
             except OSError as error:
                 self.outflow.fail(error)
-                return
+                return False
             if moved is None and self.outflow.is_full():
                 self._block = (client, left, rest_bytes)
                 self.outflow.stall()
-                return
+                return False
             if not moved:
                 break
             left -= moved
@@ -235,6 +241,7 @@ class Collector:
         self._block = None
         client.is_open = self.framing.keeps_lines
         self._receive_rest(client, left, rest_bytes)
+        return client.is_bulk and client.channel.fd >= 0
 
     def _receive_rest(self, client: Client, left: int, rest_bytes: int) -> None:
         """By copying: what could not be spliced after all (a special file, an out-of-band byte), then the rest."""
@@ -252,10 +259,11 @@ class Collector:
     def put(self, client: Client, data: bytes) -> None:
         """Queue what leaves, after a newline if L4 wants one."""
         if data:
-            if self._seam.needs_newline(client):
+            seam = self._seam
+            if seam.unfinished_by is not None and seam.needs_newline(client):
                 self.outflow.queue(b"\n")
             self.outflow.queue(data)
-            self._seam.wrote(client, data[-1] == 0x0A)
+            seam.unfinished_by = None if data[-1] == 0x0A else client
 
     def put_raw(self, client: Client, data: bytes) -> None:
         """Queue `data` and nothing else."""

@@ -11,6 +11,7 @@ import select
 from collections.abc import Callable
 
 from ..kernel.output import MAX_BUFFERS, Output
+from ..streams.readiness import RoomWatch
 
 FLUSH_BYTES = 1 << 20
 """What may be queued before it is written in mid-turn."""
@@ -37,7 +38,7 @@ class Outflow:
         self._on_flow = on_flow
         self._on_failure = on_failure
         self._out: list[bytes | memoryview] = []
-        self._stalled_fd: int | None = None
+        self._room = RoomWatch(loop, self._flow)
         self._stalled_at = 0.0
         self._stalled_before_s = 0.0
         self.is_scheduled = False
@@ -45,7 +46,7 @@ class Outflow:
     @property
     def is_blocked(self) -> bool:
         """True while the output takes nothing, or never will again."""
-        return self._stalled_fd is not None or self.has_failed
+        return self._room.is_waiting or self.has_failed
 
     def queue(self, data: bytes) -> None:
         self._out.append(data)
@@ -105,33 +106,26 @@ class Outflow:
         """The output takes nothing: the sink is told to stop, and to go on once it does."""
         wait_fd = self.output.wait_fd
         if wait_fd is not None and not self.is_blocked:
-            self._stalled_fd = wait_fd
             self._stalled_at = self._loop.time()
-            self._loop.add_writer(wait_fd, self._flow)
+            self._room.wait(wait_fd)
             self._on_stall()
 
     def _flow(self) -> None:
-        self._forget_writer()
+        self._stalled_before_s += self._loop.time() - self._stalled_at
         if self.flush():
             self._on_flow()
-
-    def _forget_writer(self) -> None:
-        if self._stalled_fd is not None:
-            self._loop.remove_writer(self._stalled_fd)
-            self._stalled_fd = None
-            self._stalled_before_s += self._loop.time() - self._stalled_at
 
     def fail(self, error: OSError) -> None:
         """The output broke: nothing is written any more."""
         if not self.has_failed:
-            self._forget_writer()
+            self._room.cancel()
             self.has_failed = True
             self._on_stall()
             self._on_failure(error)
 
     def stalled_s(self) -> float:
         """For how many seconds in all the output took nothing: time in which no client could be heard."""
-        now = self._loop.time() - self._stalled_at if self._stalled_fd is not None else 0.0
+        now = self._loop.time() - self._stalled_at if self._room.is_waiting else 0.0
         return self._stalled_before_s + now
 
     def bytes_unwritten(self) -> int:
@@ -140,4 +134,4 @@ class Outflow:
 
     def close(self) -> None:
         """Watch nothing any more; idempotent."""
-        self._forget_writer()
+        self._room.cancel()

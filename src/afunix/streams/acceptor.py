@@ -15,10 +15,10 @@ import errno
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from socket import SocketType
+from socket import SO_OOBINLINE, SOL_SOCKET, SocketType
 
 from ..kernel.channel import Channel
-from ..kernel.listener import Listener, out_of_band_inline
+from ..kernel.listener import Listener
 from ..kernel.peercred import peer_credentials, peer_groups
 from ..model.acceptance import AcceptFailure, classify, next_pause
 from ..model.errors import errno_name
@@ -140,7 +140,7 @@ class Acceptor:
             sock.close()
             return True
         if listener.is_stream:
-            out_of_band_inline(sock)
+            sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # without it an out-of-band byte is silently lost
         self.accepted += 1
         self.live += 1
         channel = self._make_channel(sock, self.accepted)

@@ -97,3 +97,30 @@ class Readiness(Generic[T]):
             self.pause()
             self._items.clear()
             self._epoll.close()
+
+
+class RoomWatch:
+    """Calls `on_room()` once when `fd` can be written to; one descriptor, one wait at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_room: Callable[[], None]) -> None:
+        self._loop = loop
+        self._on_room = on_room
+        self._fd: int | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._fd is not None
+
+    def wait(self, fd: int) -> None:
+        self._fd = fd
+        self._loop.add_writer(fd, self._report)
+
+    def _report(self) -> None:
+        self.cancel()
+        self._on_room()
+
+    def cancel(self) -> None:
+        """Wait no more; idempotent."""
+        if self._fd is not None:
+            self._loop.remove_writer(self._fd)
+            self._fd = None

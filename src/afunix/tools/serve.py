@@ -37,6 +37,7 @@ from ..sinks.talk import Talk
 from ..streams.acceptor import Acceptor
 from ..streams.idle import IdleWatch
 from ..streams.readiness import Readiness
+from ..streams.signals import watch_signals
 from .listeners import open_listeners
 from .presentation import Presentation, record_frame, record_framing, stream_framing
 
@@ -286,7 +287,7 @@ class _Run:
     def run(self, on_ready: Callable[[list[Listener]], None]) -> ServeResult:
         settings = self._settings
         self._watch_output()
-        self._watch_signals()
+        watch_signals(self._loop, STOP_SIGNALS, self._on_signal)
         if settings.timeout_s is not None:
             self._loop.call_later(settings.timeout_s, self._stop, Cause.TIMEOUT, "--timeout")
         if settings.idle_timeout_s is not None and not isinstance(self._sink, DatagramCollector):
@@ -316,11 +317,6 @@ class _Run:
             OutputKind.DEVICE,
         ):
             self._hang_up.add(self._output.fd, self._output, events=0)
-
-    def _watch_signals(self) -> None:
-        for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # ignored at start stays ignored (nohup)
-                self._loop.add_signal_handler(number, self._on_signal, number)
 
     def _close(self) -> None:
         if self._patience is not None:

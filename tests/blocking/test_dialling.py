@@ -1,0 +1,199 @@
+"""Connecting with a deadline: the type is found out, what may pass is waited for, and the words name the obstacle."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from afunix import blocking
+from afunix.blocking import dialling
+from afunix.model import events
+from afunix.model.address import Address
+from afunix.model.errors import (
+    AddressError,
+    NobodyListensError,
+    NoSuchSocketError,
+    PeerMismatchError,
+    TimedOutError,
+    WrongTypeError,
+)
+from afunix.model.lifecycle import Call
+from tests.servers import datagram_socket, echo, read_all, serving
+
+KINDS = {"stream": socket.SOCK_STREAM, "seqpacket": socket.SOCK_SEQPACKET, "dgram": socket.SOCK_DGRAM}
+
+
+@pytest.fixture
+def path(sock_dir: str) -> str:
+    return f"{sock_dir}/s"
+
+
+@pytest.fixture
+def full(path: str) -> Iterator[socket.socket]:
+    """A listener whose backlog has no room."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        yield listener
+
+
+def test_channel_is_connected_and_belongs_to_the_caller(path: str) -> None:
+    with serving(path, echo):
+        channel = blocking.connect(path)
+        channel.try_send(b"x")
+        channel.end_sending()
+        while (answer := channel.try_receive(10)) is None:
+            dialling.pause(0.001)
+        assert answer == b"x"
+        channel.close()
+
+
+@pytest.mark.parametrize("word", KINDS)
+def test_type_is_found_out(path: str, word: str) -> None:
+    with socket.socket(socket.AF_UNIX, KINDS[word]) as server:
+        server.bind(path)
+        if word != "dgram":
+            server.listen()
+        channel = blocking.connect(path)
+        assert channel.socket.type == KINDS[word]
+        channel.close()
+
+
+@pytest.mark.parametrize("wanted", KINDS)
+@pytest.mark.parametrize("real", KINDS)
+def test_type_that_was_asked_for_must_be_the_servers(path: str, wanted: str, real: str) -> None:
+    with socket.socket(socket.AF_UNIX, KINDS[real]) as server:
+        server.bind(path)
+        if real != "dgram":
+            server.listen()
+        if wanted == real:
+            blocking.connect(path, socket_type=wanted).close()
+        else:
+            with pytest.raises(WrongTypeError, match=f"is a {real} socket, and {wanted} was asked for"):
+                blocking.connect(path, socket_type=wanted)
+
+
+def test_without_wait_an_absent_server_is_an_error_at_once(path: str) -> None:
+    with pytest.raises(NoSuchSocketError):
+        blocking.connect(path, timeout=60)
+
+
+def test_wait_ends_when_the_server_comes(path: str) -> None:
+    seen = threading.Event()
+
+    def observe(event: events.Event) -> None:
+        if isinstance(event, events.CallFailed) and event.errno == errno.ENOENT:
+            seen.set()
+
+    def come_later() -> None:
+        assert seen.wait(10)
+        with serving(path, read_all) as server:
+            server.result()
+
+    thread = threading.Thread(target=come_later)
+    thread.start()
+    blocking.connect(path, wait=20, observer=observe).close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: stale(path), "nobody listens"),
+    ],
+)
+def test_wait_in_vain_names_what_stood_in_the_way_last(
+    path: str, make: Callable[[str], None], words: str
+) -> None:
+    make(path)
+    with pytest.raises(TimedOutError, match=rf"no connection within 0\.02 s: .*{words}"):
+        blocking.connect(path, wait=0.02)
+
+
+def stale(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        sock.listen()
+
+
+def test_what_cannot_pass_is_not_waited_for(path: str) -> None:
+    os.symlink(path, path)
+    with pytest.raises(NoSuchSocketError, match="ELOOP"):
+        blocking.connect(path, wait=60)
+
+
+@pytest.mark.usefixtures("full")
+def test_full_backlog_ends_no_earlier_than_the_deadline(path: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(TimedOutError, match=r"no connection within 0\.3 s: the backlog of .* is full"):
+        blocking.connect(path, timeout=0.3)
+    assert time.monotonic() - began >= 0.3
+
+
+def test_full_backlog_is_waited_for(path: str, full: socket.socket) -> None:
+    accepted = []
+    timer = threading.Timer(0.05, lambda: accepted.append(full.accept()[0]))
+    timer.start()
+    channel = blocking.connect(path)
+    assert dialling.dial.has_peer(channel.socket)
+    channel.close()
+    timer.join()
+    accepted[0].close()
+
+
+def test_peer_that_is_somebody_else_gets_nothing(path: str) -> None:
+    with serving(path, read_all) as server:
+        with pytest.raises(PeerMismatchError, match=f"is served by uid {os.geteuid()}"):
+            blocking.connect(path, require_uid=os.geteuid() + 1)
+        assert server.result() == b""
+        blocking.connect(path, require_uid=os.geteuid()).close()
+
+
+def test_peer_that_cannot_be_known_is_not_the_one_required(path: str) -> None:
+    with datagram_socket(path), pytest.raises(PeerMismatchError, match="does not tell who it is"):
+        blocking.connect(path, require_uid=os.geteuid())
+
+
+def test_inherited_socket_keeps_its_flags_and_its_type_is_checked() -> None:
+    near, far = socket.socketpair()
+    with far:
+        fd = near.detach()
+        with pytest.raises(WrongTypeError, match="is a stream socket, and dgram was asked for"):
+            blocking.connect(f"fd:{os.dup(fd)}", socket_type="dgram")
+        channel = blocking.connect(f"fd:{fd}")
+        assert os.get_blocking(fd)
+        channel.close()
+
+
+def test_address_that_is_none_is_refused() -> None:
+    with pytest.raises(AddressError):
+        blocking.connect("http:x")
+
+
+def test_observer_is_told_every_attempt(path: str) -> None:
+    seen: list[events.Event] = []
+    address = Address.pathname(path)
+    with serving(path, read_all, socket.SOCK_SEQPACKET):
+        channel = blocking.connect(path, observer=seen.append)
+        fd = channel.fd
+        dialling.close(channel, seen.append)
+        dialling.close(channel, seen.append)
+    assert seen == [
+        events.Created(fd, "SOCK_STREAM"),
+        events.CallFailed(fd, Call.CONNECT, errno.EPROTOTYPE, address),
+        events.Closed(fd),
+        *(
+            [] if seen[3] != events.Created(fd, "SOCK_DGRAM") else seen[3:7]
+        ),  # the order of the others is free
+        events.Created(fd, "SOCK_SEQPACKET"),
+        events.Connected(fd, address),
+        events.Closed(fd),
+    ]
