@@ -400,25 +400,25 @@ def test_carry_and_the_block_behind_it_are_one_line() -> None:
 def test_block_that_a_full_pipe_interrupts_is_finished_before_anybody_else_writes(
     splices: Callable[[Collecting], list[int]],
 ) -> None:
-    with collecting_to_a_pipe(pipe_bytes=65536) as piped:
+    with collecting_to_a_pipe(pipe_bytes=131072) as piped:
         piped.keep_lines()
         moved = splices(piped)
         ana, bo = piped.join(), piped.join()
         ana.say(HUNDRED)
         piped.reads = False
         piped.settle()
+        assert moved
         bo.say(lines_of("bo", 10, 100))
         piped.settle()
         piped.reads = True
         piped.settle()
-        assert moved
         out = bytes(piped.out)
         assert out.replace(lines_of("bo", 10, 100), b"") == HUNDRED
         assert out.index(b"bo") % 100 == 0
 
 
 def test_client_dropped_while_another_ones_block_is_under_way_does_not_get_in_between() -> None:
-    with collecting_to_a_pipe(pipe_bytes=65536) as piped:
+    with collecting_to_a_pipe(pipe_bytes=131072) as piped:
         piped.keep_lines()
         ana, bo = piped.join(), piped.join()
         bo.say(b"unfinished")
@@ -436,7 +436,7 @@ def test_client_dropped_while_another_ones_block_is_under_way_does_not_get_in_be
 
 
 def test_client_dropped_within_its_own_block_does_not_break_the_output() -> None:
-    with collecting_to_a_pipe(pipe_bytes=65536) as piped:
+    with collecting_to_a_pipe(pipe_bytes=131072) as piped:
         piped.keep_lines()
         ana, bo = piped.join(), piped.join()
         piped.reads = False
@@ -594,7 +594,7 @@ def test_reader_that_is_gone_is_told_once_and_nobody_is_read_any_more() -> None:
 
 
 def test_reader_that_goes_within_a_block_is_told(splices: Callable[[Collecting], list[int]]) -> None:
-    with collecting_to_a_pipe(pipe_bytes=65536) as piped:
+    with collecting_to_a_pipe(pipe_bytes=131072) as piped:
         piped.keep_lines()
         moved = splices(piped)
         ana = piped.join()

@@ -187,7 +187,7 @@ class Conversation:
         """Write what was received so far, and what waits in the socket; the peer can send no more
         meanwhile.
         """
-        if self.has_end:
+        if self.has_end and not self._is_shared:
             self.channel.end_receiving()
         deadline = self._now() + _FLUSH_PATIENCE_S
         while self._now() < deadline and not self.output_gone:

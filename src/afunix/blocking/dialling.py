@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel import dial
 from ..kernel.channel import Channel
-from ..kernel.socket_types import TYPE_NUMBERS, type_word
+from ..kernel.socket_types import type_word
 from ..model.address import Address, AddressKind
 from ..model.patience import Retrying, milliseconds
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SLICE_S = 0.2
 """How long one connect(2) waits for room in a backlog, so that a signal is noticed between two."""
 
-_TRIED_IN_TURN = tuple(TYPE_NUMBERS)
+_TRIED_IN_TURN = ("stream", "seqpacket", "dgram")
 
 
 def connect(
@@ -209,6 +209,7 @@ def _take_inherited(address: Address, socket_type: str | None) -> SocketType:
         return sock
     from ..model.refusal import Obstacle, refusal
 
+    sock.close()
     raise refusal(Obstacle(address, errno.EPROTOTYPE, wanted_type=socket_type or "", found_type=word))
 
 

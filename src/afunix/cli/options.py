@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..kernel.socket_types import TYPE_NUMBERS
 from ..model.address import Address, AddressKind
@@ -84,6 +85,11 @@ class AddressType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
                 hint=f"for a file of that name write ./{address}",
             )
         return address
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
 
 
 SIZE = SizeType()

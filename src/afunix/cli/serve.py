@@ -198,6 +198,8 @@ def command(
         on_unmatched=narration.unmatched,
     )
     narration.finish()
+    for error in result.left_behind:
+        messages.warn(error.message, error.hint)
     return _STATUS_AFTER[result.cause](result)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 
+from ..model.escaping import escape
 from ..model.framing import PieceEnd
 from .label import Sender, format_time
 
@@ -21,8 +22,8 @@ def render_piece(sender: Sender, data: bytes, end: PieceEnd, now: float) -> byte
         "pid": sender.pid,
         "uid": sender.uid,
         "gid": sender.gid,
-        "user": sender.user,
-        "comm": sender.comm,
+        "user": _name(sender.user),
+        "comm": _name(sender.comm),
     }
     try:
         piece["data"] = data.decode("utf-8")
@@ -30,6 +31,11 @@ def render_piece(sender: Sender, data: bytes, end: PieceEnd, now: float) -> byte
         piece["data_base64"] = base64.b64encode(data).decode("ascii")
     piece["end"] = end.value
     return json.dumps(piece).encode("ascii") + b"\n"
+
+
+def _name(name: str | None) -> str | None:
+    """Escaped, since a process may call itself by bytes that no JSON string can hold."""
+    return None if name is None else escape(name)
 
 
 def read_piece(line: bytes) -> bytes:

@@ -1,9 +1,9 @@
 """Records (datagrams, seqpacket messages) to bytes and back: the rule for what separates them. Pure.
 
-    --lines  (default)   in: each line without its newline is a record, the unfinished last one too
-                         out: the record, and a newline unless it ends in one
-    --null               in: each piece between NUL bytes      out: the record and a NUL
-    --raw                in: everything is one record          out: the record, nothing added
+--lines  (default)   in: each line without its newline is a record, the unfinished last one too
+                     out: the record, and a newline unless it ends in one
+--null               in: each piece between NUL bytes      out: the record and a NUL
+--raw                in: everything is one record          out: the record, nothing added
 """
 
 from __future__ import annotations

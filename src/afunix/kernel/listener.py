@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from socket import AF_UNIX, SHUT_RD, SocketType
 
 from ..model.address import Address
+from ..model.errors import AfunixError
 from ..model.events import Bound, Closed, Created, Listening, Observer, Unlinked
 from . import peercred, socket_file
 from .socket_types import TYPE_NUMBERS, call_name, type_of
@@ -156,15 +157,23 @@ class Listener:
         if self.is_ours and self.type != socket.SOCK_DGRAM:
             self.socket.shutdown(SHUT_RD)
 
-    def unlink(self) -> None:
-        """Remove the path, if we made it, may remove it, and it is still ours. Before `close()`; idempotent."""
+    def unlink(self) -> AfunixError | None:
+        """Remove the path, if we made it, may remove it, and it is still ours. Before `close()`; idempotent.
+
+        What stands in the way of removing what is ours is returned, not raised: an end goes on without it.
+        """
         file, self._file = self._file, None
         if file is None:
-            return
-        removed = not self._keep and file.remove()
-        file.close()
+            return None
+        try:
+            removed = not self._keep and file.remove()
+        except AfunixError as error:
+            return error
+        finally:
+            file.close()
         if self._observer is not None and not self._keep:
             self._observer(Unlinked(self.fd, self.address, removed))
+        return None
 
     def close(self) -> None:
         """`unlink()`, then close the descriptor; idempotent."""

@@ -36,6 +36,8 @@ class AfunixError(Exception):
         self.message = message
         self.hint = hint
         self.errno = errno if errno is not None else self._default_errno
+        if isinstance(self, OSError):
+            self.strerror = message  # what code written for OSError prints
 
     def __str__(self) -> str:
         return self.message

@@ -26,7 +26,7 @@ from ..kernel.limits import raise_descriptor_limit
 from ..kernel.listener import Listener, Ownership
 from ..kernel.output import Output, OutputKind
 from ..model.address import Address
-from ..model.errors import AddressError
+from ..model.errors import AddressError, AfunixError
 from ..model.events import Closed, LineOpened, Observer, PeerReset, Stopping, WentIdle
 from ..model.framing import PieceEnd
 from ..model.rules import Rules
@@ -100,6 +100,7 @@ class ServeResult:
     connected: int = 0
     served: int = 0
     idle_s: float | None = None
+    left_behind: list[AfunixError] = field(default_factory=list)
 
 
 class Sink(Protocol):
@@ -329,8 +330,13 @@ class _Run:
         self._output.close()
         if self._stdin is not None:
             self._stdin.close()
+        self._unlink()
+
+    def _unlink(self) -> None:
         for listener in self._listeners:
-            listener.unlink()
+            obstacle = listener.unlink()
+            if obstacle is not None:
+                self._result.left_behind.append(obstacle)
 
     # Clients
 
@@ -416,8 +422,7 @@ class _Run:
             for listener in self._listeners:
                 listener.refuse_new()
             self._acceptor.accept_queued()
-        for listener in self._listeners:
-            listener.unlink()
+        self._unlink()
         if self._settings.drain_s and self._acceptor.live:
             self._loop.call_later(self._settings.drain_s, self._end_conversations)
         else:

@@ -1,0 +1,108 @@
+"""The manual page, afunix(1), as roff: made from the commands themselves, so that it says what they do. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+
+from .. import __version__
+from .commands import COMMANDS, afunix
+from .messages import STATUSES_HELP
+
+_ADDRESSES = (
+    ("/run/app.sock, ./a b,c.sock", "a path, taken literally; more than 107 bytes work too"),
+    ("@name", "an abstract name; a file of that name is ./@name"),
+    ("unix:PATH", "the same, for a path that looks like something else"),
+    ("unix-abstract:NAME", "an abstract name with %XX for any byte"),
+    ("fd:3, fd:NAME", "an inherited socket, by number or by its name in LISTEN_FDNAMES"),
+)
+
+_ENVIRONMENT = (
+    ("LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES", "sockets that serve is handed, see sd_listen_fds(3)"),
+    ("NOTIFY_SOCKET", "who is told READY=1 and STOPPING=1, see sd_notify(3)"),
+    ("NO_COLOR", "if set, nothing is coloured"),
+    ("AFUNIX_DEBUG", "if set, an error comes with its traceback"),
+)
+
+
+def render() -> str:
+    """All of the page."""
+    return "\n".join([*_head(), *_commands(), *_tail()]) + "\n"
+
+
+def _head() -> Iterator[str]:
+    yield f'.TH AFUNIX 1 "" "afunix {__version__}" "User Commands"'
+    yield from (".SH NAME", r"afunix \- Unix domain sockets for the shell", ".SH SYNOPSIS")
+    for name in COMMANDS:
+        arguments = " ".join(param.make_metavar(_context(name)) for param in _arguments(_command(name)))
+        yield from (".B afunix " + name, f"[\\fIOPTIONS\\fR] {_escape(arguments)}", ".br")
+    yield from (".SH DESCRIPTION", *_text(afunix.help or ""))
+    yield from (".SH ADDRESSES", *_terms(_ADDRESSES))
+
+
+def _commands() -> Iterator[str]:
+    yield ".SH COMMANDS"
+    for name in COMMANDS:
+        command = _command(name)
+        yield f".SS afunix {name}"
+        yield from _text((command.help or "").replace(STATUSES_HELP, ""))
+        yield from _terms(_options(command, _context(name)))
+
+
+def _tail() -> Iterator[str]:
+    statuses = re.findall(r"^ +(\d+) +(.*)$", STATUSES_HELP, re.MULTILINE)
+    yield from (".SH EXIT STATUS", *_terms(statuses))
+    yield from (".SH ENVIRONMENT", *_terms(_ENVIRONMENT))
+    yield from (
+        ".SH SEE ALSO",
+        r".BR unix (7),",
+        r".BR socat (1),",
+        r".BR ss (8),",
+        r".BR systemd.socket (5)",
+    )
+
+
+def _command(name: str) -> click.Command:
+    command = afunix.get_command(click.Context(afunix), name)
+    assert command is not None
+    return command
+
+
+def _context(name: str) -> click.Context:
+    return click.Context(_command(name), info_name=name)
+
+
+def _arguments(command: click.Command) -> list[click.Argument]:
+    return [param for param in command.params if isinstance(param, click.Argument)]
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    for param in command.params:
+        record = param.get_help_record(context)
+        if record is not None:
+            yield record
+
+
+def _terms(
+    terms: Iterator[tuple[str, str]] | tuple[tuple[str, str], ...] | list[tuple[str, str]],
+) -> Iterator[str]:
+    for term, meaning in terms:
+        yield from (".TP", f"\\fB{_escape(term)}\\fR", _escape(meaning))
+
+
+def _text(help_text: str) -> Iterator[str]:
+    """click's paragraphs: one that starts with \\b keeps its lines."""
+    for paragraph in help_text.strip().split("\n\n"):
+        lines = [line for line in paragraph.splitlines() if line.strip()]
+        if lines and lines[0].strip() == "\b":
+            yield from (".PP", ".nf", *(_escape(line) for line in lines[1:]), ".fi")
+        elif lines:
+            yield from (".PP", _escape(" ".join(line.strip() for line in lines)))
+
+
+def _escape(text: str) -> str:
+    """Backslashes and hyphens as themselves, and no line that roff would take for a request."""
+    escaped = text.replace("\\", r"\e").replace("-", r"\-")
+    return r"\&" + escaped if escaped[:1] in (".", "'") else escaped
