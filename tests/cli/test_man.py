@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from afunix.cli import manpage
 from tests.program import run
+
+from afunix.cli import manpage
 
 
 def test_a_pipe_is_given_the_source() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 
+from tests.peers import require
+
 from afunix.cli import manpage
 from afunix.cli.commands import COMMANDS
-from tests.peers import require
 
 
 def test_every_command_is_in_it() -> None:

@@ -64,7 +64,7 @@ def test_what_is_not_utf8_is_base64(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("end", "word"),
-    zip(PieceEnd, ["newline", "eof", "reset", "max-line", "record"], strict=True),
+    [*zip(PieceEnd, ["newline", "eof", "reset", "max-line", "record"], strict=True)],
 )
 def test_a_piece_says_how_it_ended(end: PieceEnd, word: str) -> None:
     assert json.loads(render_piece(ANA, b"x", end, 0))["end"] == word

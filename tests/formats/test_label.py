@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afunix.formats.label import DEFAULT_LABEL, FIELDS, Label, LabelError, Sender, format_time
+from afunix.formats.label import FIELDS, Label, LabelError, Sender, format_time
 
 ANA = Sender(connection=3, pid=4121, uid=1000, gid=100, user="ana", comm="afunix")
 NOBODY = Sender(connection=None, pid=None, uid=None, gid=None, user=None, comm=None)

@@ -71,7 +71,7 @@ def test_nothing_lost_is_nothing_to_say(good: Outcome) -> None:
         (
             outcome(Ending.IDLE, held=3, sent=1),
             BrokenStreamError,
-            "timed out after 2 s: '/run/app.sock' does not read; 1 byte sent, at least 3 bytes not sent",
+            "timed out: '/run/app.sock' read nothing for 2 s; 1 byte sent, at least 3 bytes not sent",
         ),
         (
             outcome(Ending.WHOLE, waiting=3, sent=1),

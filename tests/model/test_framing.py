@@ -33,7 +33,7 @@ def specified(arrivals: Iterable[Arrival], max_line: int, max_held: int) -> byte
     held: dict[object, bytearray] = {}
     is_open: set[object] = set()
 
-    def write(who: object, data: bytes) -> None:
+    def write(who: object, data: bytes | bytearray) -> None:
         nonlocal writer
         if not data:
             return

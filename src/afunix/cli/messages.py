@@ -162,7 +162,7 @@ def _words_of_os(error: OSError) -> str:
     what = error.strerror or str(error)
     where = f" ({errors.errno_name(error.errno)})" if error.errno is not None else ""
     named = f"{os.fsdecode(error.filename)!r}: " if isinstance(error.filename, str | bytes) else ""
-    return f"{named}{what[:1].lower()}{what[1:]}{where}"
+    return f"{named}{_plain(what)}{where}"
 
 
 def _line(word: str, text: str, colour: str = "") -> str:

@@ -13,7 +13,7 @@ import click
 from ..formats.label import DEFAULT_LABEL, Label
 from ..kernel import names
 from ..kernel.listener import Ownership
-from ..model.address import Address
+from ..model.address import Address, AddressKind
 from ..model.errors import AddressError, errno_name
 from ..model.escaping import quote
 from ..model.framing import MAX_LINE_BYTES
@@ -141,10 +141,6 @@ def command(
     _check_use(
         use, ("--raw", raw), ("--label", has_label), ("--json", as_json), ("--max-line", max_line is not None)
     )
-    if null and (socket_type or "stream") == "stream":
-        raise click.UsageError(
-            "--null separates records, and a stream has none: use it with --type dgram or seqpacket"
-        )
     if max_line is not None and max_line < 1:
         raise click.UsageError("--max-line must hold at least one byte")
     if backlog is not None and not 0 <= backlog < 1 << 31:
@@ -152,9 +148,10 @@ def command(
     if use is not Use.ECHO:
         require_stdout()
     messages = Messages(quiet=quiet, verbose=verbose)
+    bound_here = [address for address in addresses if address.kind is not AddressKind.INHERITED]
     settings = ServeSettings(
         addresses=addresses,
-        socket_type=socket_type,
+        socket_type=socket_type or ("stream" if bound_here else None),
         use=use,
         presentation=Presentation(
             raw=raw,

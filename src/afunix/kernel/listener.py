@@ -15,7 +15,7 @@ from socket import AF_UNIX, SHUT_RD, SocketType
 
 from ..model.address import Address
 from ..model.errors import AfunixError
-from ..model.events import Bound, Closed, Created, Listening, Observer, Unlinked
+from ..model.events import Bound, Closed, Created, Direction, HalfClosed, Listening, Observer, Unlinked
 from . import peercred, socket_file
 from .socket_types import TYPE_NUMBERS, call_name, type_of
 
@@ -156,6 +156,8 @@ class Listener:
         """
         if self.is_ours and self.type != socket.SOCK_DGRAM:
             self.socket.shutdown(SHUT_RD)
+            if self._observer is not None:
+                self._observer(HalfClosed(self.fd, Direction.RECEIVING))
 
     def unlink(self) -> AfunixError | None:
         """Remove the path, if we made it, may remove it, and it is still ours. Before `close()`; idempotent.

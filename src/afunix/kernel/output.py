@@ -20,7 +20,6 @@ import os
 import select
 import socket
 import stat
-import threading
 from collections.abc import Callable, Sequence
 from enum import Enum
 
@@ -260,6 +259,8 @@ class _ThreadedWriter:
         self.pending = 0
         self._work: bytes | None = b""
         self._error: OSError | None = None
+        import threading  # late: most runs never come here, and it costs a millisecond at start
+
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="afunix-output", daemon=True)
         self._thread.start()

@@ -94,8 +94,8 @@ def _broken(it: Outcome) -> AfunixError:
 def _undelivered(it: Outcome) -> AfunixError:
     if it.ending is Ending.ENDED:
         what = f"{quote(it.name)} closed the connection before the end of STDIN"
-    elif it.held:
-        what = f"timed out after {show_seconds(it.limit_s)}: {quote(it.name)} does not read"
+    elif it.ending is Ending.IDLE:
+        what = f"timed out: {quote(it.name)} read nothing for {show_seconds(it.limit_s)}"
     else:
         what = f"timed out after {show_seconds(it.limit_s)}, before the end of STDIN"
     number = errno.EPIPE if it.ending is Ending.ENDED else errno.ETIMEDOUT

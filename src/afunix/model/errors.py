@@ -29,6 +29,7 @@ class AfunixError(Exception):
     """Base of all. `str()` is the sentence for a person, `hint` the next step or None, `errno` the kernel's word."""
 
     errno: int | None
+    strerror: str | None
     _default_errno: int | None = None
 
     def __init__(self, message: str, *, hint: str | None = None, errno: int | None = None) -> None:
@@ -36,8 +37,7 @@ class AfunixError(Exception):
         self.message = message
         self.hint = hint
         self.errno = errno if errno is not None else self._default_errno
-        if isinstance(self, OSError):
-            self.strerror = message  # what code written for OSError prints
+        self.strerror = message  # what code written for OSError prints
 
     def __str__(self) -> str:
         return self.message

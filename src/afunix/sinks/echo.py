@@ -7,6 +7,7 @@ nobody else notices. After its end of file it still gets the rest of its echo.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 
 from ..kernel.channel import Channel
@@ -66,8 +67,8 @@ class Echo:
         """Receive once and send back what came."""
         try:
             received = self._exchange(client)
-        except (ConnectionResetError, BrokenPipeError):
-            self._finish(client, PieceEnd.RESET)
+        except OSError as error:
+            self._failed(client, error)
             return
         if received and self._clock is not None:
             client.touched = self._clock()
@@ -107,14 +108,20 @@ class Echo:
                 left = None if client.channel.try_send_record(client.pending) else client.pending
             else:
                 left = client.pending[client.channel.try_send(client.pending) :] or None
-        except (ConnectionResetError, BrokenPipeError):
-            self._finish(client, PieceEnd.RESET)
+        except OSError as error:
+            self._failed(client, error)
             return
         if self._clock is not None:
             client.touched = self._clock()
         client.pending = left
         if left is None:
             self._readiness.modify(client.channel.fd, READABLE)
+
+    def _failed(self, client: EchoClient, error: OSError) -> None:
+        """The client is gone; or its record is longer than what may be sent back (EMSGSIZE), and cut it must not be."""
+        if not isinstance(error, ConnectionResetError | BrokenPipeError) and error.errno != errno.EMSGSIZE:
+            raise error
+        self._finish(client, PieceEnd.RESET)
 
     def _finish(self, client: EchoClient, end: PieceEnd) -> None:
         channel = client.channel

@@ -34,6 +34,17 @@ Frame = Callable[[Sender | None, bytes, float], bytes]
 BATCH = 64
 """Records received from one client, or of one datagram socket, before others get their turn."""
 
+_UNDELIVERABLE = (
+    errno.EAGAIN,
+    errno.ECONNREFUSED,
+    errno.ENOENT,
+    errno.EPERM,
+    errno.EACCES,
+    errno.EMSGSIZE,
+    errno.EPROTOTYPE,
+)
+"""Why a datagram does not reach its sender: no room, gone, not allowed, longer than we may send, another's name now."""
+
 _CREDENTIALS_SPACE = socket.CMSG_SPACE(12)
 
 
@@ -206,7 +217,7 @@ class DatagramCollector:
         try:
             sock.sendto(record, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL, address)
         except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.ECONNREFUSED, errno.ENOENT, errno.EPERM, errno.EACCES):
+            if error.errno not in _UNDELIVERABLE:
                 raise
             self.echoes_lost += 1
 

@@ -1,8 +1,8 @@
 """The one accept path: batches, rules, limits, shortage, pauses. Whoever takes clients stands on it.
 
-`on_channel(channel)`, which may be changed, is called for each admitted client, in the same turn of the loop in which it was accepted,
-so that what it has sent already can be read at once. The descriptor belongs to the acceptor until that call
-returns, then to whom it was given; who must say `release(channel)` once it is closed, for the limits to hold.
+`on_channel(channel)` is called for each admitted client in the same turn of the loop in which it was accepted, so
+that what it has sent already can be read at once. The descriptor belongs to the acceptor until that call returns,
+then to whom it was given; who must say `release(channel)` once it is closed, for the limits to hold.
 
 Above `max_clients` nobody is accepted: they wait in the backlog, where they cost us nothing. Above `max_per_user`,
 or refused by a rule: accepted, and closed unread.

@@ -25,6 +25,7 @@ from ..kernel.input import Input
 from ..kernel.limits import raise_descriptor_limit
 from ..kernel.listener import Listener, Ownership
 from ..kernel.output import Output, OutputKind
+from ..kernel.socket_types import TYPE_NUMBERS
 from ..model.address import Address
 from ..model.errors import AddressError, AfunixError
 from ..model.events import Closed, LineOpened, Observer, PeerReset, Stopping, WentIdle
@@ -131,27 +132,34 @@ def serve(
     Raises:
         AfunixError: the listeners cannot be had; nothing is left behind.
     """
+    if settings.socket_type is not None:
+        _check_type(settings, TYPE_NUMBERS[settings.socket_type])
     max_clients = _max_clients(settings)
-    listeners = open_listeners(
-        settings.addresses,
-        socket_type=settings.socket_type,
-        ownership=settings.ownership,
-        backlog=settings.backlog,
-        configure=accept_credentials if settings.socket_type == "dgram" else lambda sock: None,
-        on_unmatched=on_unmatched,
-        observer=observer,
-    )
+    # Between bind and the handlers of signals these wait, or they would leave the path behind.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        if listeners[0].type == socket.SOCK_DGRAM:
-            _check_datagram(settings)
-        loop = asyncio.new_event_loop()
+        listeners = open_listeners(
+            settings.addresses,
+            socket_type=settings.socket_type,
+            ownership=settings.ownership,
+            backlog=settings.backlog,
+            configure=accept_credentials if settings.socket_type == "dgram" else lambda sock: None,
+            on_unmatched=on_unmatched,
+            observer=observer,
+        )
         try:
-            return _Run(settings, listeners, loop, max_clients, observer, alerts).run(on_ready)
+            _check_type(settings, listeners[0].type)
+            loop = asyncio.new_event_loop()
+            try:
+                run = _Run(settings, listeners, loop, max_clients, observer, alerts)
+                return run.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
+            finally:
+                loop.close()
         finally:
-            loop.close()
+            for listener in listeners:
+                listener.close()
     finally:
-        for listener in listeners:
-            listener.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _max_clients(settings: ServeSettings) -> int:
@@ -159,9 +167,14 @@ def _max_clients(settings: ServeSettings) -> int:
     return limit if settings.max_clients is None else settings.max_clients
 
 
-def _check_datagram(settings: ServeSettings) -> None:
+def _check_type(settings: ServeSettings, number: int) -> None:
+    """Refuse options that mean nothing to sockets of that type; before anything is bound where that is known."""
+    if settings.presentation.null and number == socket.SOCK_STREAM:
+        raise AddressError(
+            "--null separates records, and a stream has none", hint="use it with --type dgram or seqpacket"
+        )
     given = [*settings.stream_only, *(["--talk"] if settings.use is Use.TALK else [])]
-    if given:
+    if given and number == socket.SOCK_DGRAM:
         raise AddressError(
             f"{given[0]} means nothing for a dgram socket: datagrams come without connections",
             hint="use --type seqpacket for records with connections",
@@ -285,7 +298,9 @@ class _Run:
 
     # Run
 
-    def run(self, on_ready: Callable[[list[Listener]], None]) -> ServeResult:
+    def run(
+        self, on_ready: Callable[[list[Listener]], None], take_signals: Callable[[], object]
+    ) -> ServeResult:
         settings = self._settings
         self._watch_output()
         watch_signals(self._loop, STOP_SIGNALS, self._on_signal)
