@@ -101,8 +101,9 @@ def postgresql(sock_dir: str) -> Iterator[str]:
     )
     if as_user:
         os.chown(sock_dir, 65534, 65534)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([*as_user, initdb, "-D", data, "-U", "ana", "-A", "trust"], check=True, cwd="/", **quiet)
+    subprocess.run(
+        [*as_user, initdb, "-D", data, "-U", "ana", "-A", "trust"], check=True, cwd="/", capture_output=True
+    )
     argv = [*as_user, postgres, "-D", data, "-k", sock_dir, "-c", "listen_addresses=", "-F"]
     with running(argv, f"{sock_dir}/.s.PGSQL.5432"):
         yield f"{sock_dir}/.s.PGSQL.5432"
