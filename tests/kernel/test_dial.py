@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -93,6 +94,19 @@ def test_room_in_the_backlog_connects_the_same_socket(address: Address, full: so
     assert dial.connect_within(sock, address, 5) == 0
     assert dial.has_peer(sock)
     sock.close()
+
+
+@pytest.mark.usefixtures("full")
+def test_signal_while_the_backlog_is_full_is_not_taken_for_a_connection(address: Address) -> None:
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    sock = dial.open_socket("stream")
+    try:
+        assert dial.connect_within(sock, address, 5) in (errno.EINTR, errno.EAGAIN)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        sock.close()
 
 
 def test_less_than_a_microsecond_is_not_for_ever() -> None:

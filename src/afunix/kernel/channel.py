@@ -124,7 +124,8 @@ class Channel:
 
     def queued(self) -> int:
         """How many bytes can be received now (FIONREAD); for a socket of records, the length of the next."""
-        answer = fcntl.ioctl(self.fd, termios.FIONREAD, b"\0\0\0\0")
+        answer = bytearray(4)  # filled in place: half the price of an immutable argument
+        fcntl.ioctl(self.fd, termios.FIONREAD, answer, True)
         return int.from_bytes(answer, "little") + len(self._unread)
 
     def note_received(self, count: int) -> None:

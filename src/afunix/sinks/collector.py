@@ -182,7 +182,7 @@ class Collector:
         if self._clock is not None:
             client.touched = self._clock()
         if self.framing.keeps_lines:
-            self._begin_line(client, self.framing.release(client))
+            self._begin_line(client)
         self._block = (client, splice_bytes, rest_bytes)
         return self._advance_block()
 
@@ -193,13 +193,13 @@ class Collector:
         if client.is_open:
             return self._cut_open(client, queued)
         for tail_bytes in PEEK_TAILS:
-            offset = max(0, queued - tail_bytes)
-            tail = client.channel.try_peek(queued - offset, offset)
+            offset = queued - tail_bytes if queued > tail_bytes else 0
+            tail = client.channel.try_peek(tail_bytes, offset)
             if not tail:
                 break
             newline = tail.rfind(b"\n")
             if newline >= 0:
-                return offset + newline, len(tail) - newline
+                return offset + newline, queued - offset - newline
         return 0, 0
 
     def _cut_open(self, client: Client, queued: int) -> tuple[int, int]:
@@ -211,12 +211,13 @@ class Collector:
         newline = data.rfind(b"\n")
         return (len(data), 0) if newline < 0 else (newline, len(data) - newline)
 
-    def _begin_line(self, client: Client, held: bytes) -> None:
+    def _begin_line(self, client: Client) -> None:
+        """What has to go out before a block of this client: a newline by L4, the bytes held of its first line."""
         if self._seam.needs_newline(client):
             self.outflow.queue(b"\n")
-        if held:
-            self.outflow.queue(held)
-        self._seam.wrote(client, ends_line=False)
+        if client.held is not None:
+            self.outflow.queue(self.framing.release(client))
+        self._seam.unfinished_by = client
 
     def _advance_block(self) -> bool:
         """Splice what is left of the block; then receive its newline and what follows it. True when all is done."""

@@ -33,6 +33,8 @@ class Outflow:
         self.queued = 0
         self.written = 0
         self.has_failed = False
+        self.is_blocked = False
+        """True while the output takes nothing, or never will again."""
         self._loop = loop
         self._on_stall = on_stall
         self._on_flow = on_flow
@@ -42,11 +44,6 @@ class Outflow:
         self._stalled_at = 0.0
         self._stalled_before_s = 0.0
         self.is_scheduled = False
-
-    @property
-    def is_blocked(self) -> bool:
-        """True while the output takes nothing, or never will again."""
-        return self._room.is_waiting or self.has_failed
 
     def queue(self, data: bytes) -> None:
         self._out.append(data)
@@ -71,18 +68,18 @@ class Outflow:
             except OSError as error:
                 self.fail(error)
                 return False
-            if not taken:
+            self.written += taken
+            self.queued -= taken
+            if not self.queued:
+                out.clear()
+            elif taken:
+                self._drop(taken)
+            else:
                 self.stall()
-                return False
-            self._drop(taken)
         return not self.is_blocked
 
     def _drop(self, taken: int) -> None:
-        self.queued -= taken
-        self.written += taken
-        if not self.queued:
-            self._out.clear()
-            return
+        """Forget the first `taken` bytes of what is queued."""
         done = 0
         for data in self._out:
             if taken < len(data):
@@ -106,11 +103,13 @@ class Outflow:
         """The output takes nothing: the sink is told to stop, and to go on once it does."""
         wait_fd = self.output.wait_fd
         if wait_fd is not None and not self.is_blocked:
+            self.is_blocked = True
             self._stalled_at = self._loop.time()
             self._room.wait(wait_fd)
             self._on_stall()
 
     def _flow(self) -> None:
+        self.is_blocked = False
         self._stalled_before_s += self._loop.time() - self._stalled_at
         if self.flush():
             self._on_flow()
@@ -119,7 +118,7 @@ class Outflow:
         """The output broke: nothing is written any more."""
         if not self.has_failed:
             self._room.cancel()
-            self.has_failed = True
+            self.has_failed = self.is_blocked = True
             self._on_stall()
             self._on_failure(error)
 

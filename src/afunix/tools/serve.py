@@ -305,6 +305,7 @@ class _Run:
         self._watch_output()
         watch_signals(self._loop, STOP_SIGNALS, self._on_signal)
         take_signals()
+        take_signals()
         if settings.timeout_s is not None:
             self._loop.call_later(settings.timeout_s, self._stop, Cause.TIMEOUT, "--timeout")
         if settings.idle_timeout_s is not None and not isinstance(self._sink, DatagramCollector):
