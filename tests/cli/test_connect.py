@@ -302,10 +302,11 @@ def test_memory_does_not_grow_while_nobody_reads_stdout(sock_dir: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_it_by_that_signal_after_what_was_received(sock_dir: str, number: int) -> None:
-    with (
-        serving(f"{sock_dir}/s", lambda c: (c.sendall(b"half a li"), read_all(c))),
-        stdin_pipe() as (reader, _),
-    ):
+    def say_half(connection: socket.socket) -> None:
+        connection.sendall(b"half a li")
+        read_all(connection)
+
+    with serving(f"{sock_dir}/s", say_half), stdin_pipe() as (reader, _):
         process = start("connect", f"{sock_dir}/s", stdin=reader)
         assert process.stdout is not None
         assert process.stdout.read(4) == b"half"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from afunix.cli.options import ADDRESS, DURATION, SIZE, exclude
+from afunix.cli.options import ADDRESS, DURATION, LIMIT, SIZE, exclude
 from afunix.model.address import Address
 from afunix.model.errors import AddressError
 
@@ -36,6 +36,13 @@ def test_duration_is_in_seconds(written: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(written: str) -> None:
     with pytest.raises(click.BadParameter, match="is no duration: expected one such as 500ms"):
         DURATION.convert(written, None, None)
+
+
+@pytest.mark.parametrize("written", ["0", "0s", "0.0ms"])
+def test_limit_of_no_time_at_all_is_refused(written: str) -> None:
+    with pytest.raises(click.BadParameter, match="leaves no time at all"):
+        LIMIT.convert(written, None, None)
+    assert LIMIT.convert("1ms", None, None) == 0.001
 
 
 @pytest.mark.parametrize("written", ["/run/app.sock", "@app", "fd:3", "./tcp:x"])

@@ -42,9 +42,11 @@ WAYS = ["", "reopen", "reopen,nowait"]  # an open file of our own, pwritev2, a t
 
 
 def fill(output: Output) -> int:
+    """Write until there is no room any more; a thread says "not now" also while it is only busy."""
+    assert output.wait_fd is not None
     total = 0
-    while taken := output.try_write([b"x" * 65536]):
-        total += taken
+    while select.select([], [output.wait_fd], [], 0.1)[1]:
+        total += output.try_write([b"x" * 65536])
     return total
 
 

@@ -67,3 +67,9 @@ def test_milliseconds_are_rounded_up_and_never_negative() -> None:
 @pytest.mark.parametrize(("seconds", "shown"), [(2, "2 s"), (0.5, "0.5 s"), (0.125, "0.125 s"), (60, "60 s")])
 def test_seconds_are_shown_without_needless_zeros(seconds: float, shown: str) -> None:
     assert show_seconds(seconds) == shown
+
+
+def test_a_turn_in_which_nothing_moved_is_silence_too() -> None:
+    patience = Patience(0.0, idle=2)
+    patience.note(1.9, moved=False, paused=False)
+    assert patience.expiry(2.0) is Ending.IDLE

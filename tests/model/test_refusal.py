@@ -18,7 +18,7 @@ from afunix.model.errors import (
     WrongTypeError,
 )
 from afunix.model.ownership import FileKind
-from afunix.model.refusal import WORTH_WAITING_FOR, Obstacle, gave_up, refusal
+from afunix.model.refusal import WORTH_WAITING_FOR, Obstacle, describe_user, gave_up, refusal
 
 PATH = Address.pathname("/run/app.sock")
 SOCKET = {"kind": FileKind.SOCKET, "mode": 0o600, "owner": "root", "person": "uid 1000 (ana)"}
@@ -134,3 +134,10 @@ def test_giving_up_names_the_time_and_the_last_obstacle() -> None:
     assert error.message == "no connection within 0.25 s: '/run/app.sock' does not exist (ENOENT)"
     assert error.errno == errno.ETIMEDOUT
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("ana", "uid 7 (ana)"), (None, "uid 7"), ("a\nb", "uid 7 (a^Jb)")]
+)
+def test_a_user_is_described_by_number_and_name(name: str | None, shown: str) -> None:
+    assert describe_user(7, name) == shown

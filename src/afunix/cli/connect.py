@@ -33,7 +33,7 @@ from .standard import require_stdout
 @click.option("--raw", is_flag=True, help="Records: all of STDIN is one; nothing is added to those received.")
 @click.option("--null", is_flag=True, help="Records: separated by NUL bytes, both ways.")
 @click.option(
-    "--connect-timeout", type=options.DURATION, metavar="T", help="Give up connecting after T (status 7)."
+    "--connect-timeout", type=options.LIMIT, metavar="T", help="Give up connecting after T (status 7)."
 )
 @options.time_options
 @options.talk_options
@@ -68,8 +68,8 @@ def command(
       afunix connect --receive-only --reconnect @events >> log
       printf '%s\\n' one two | afunix connect --idle-timeout 1s /run/dgram.sock
 
-    On a dgram or seqpacket socket each line is one record, both ways; a dgram conversation has no end of its
-    own, so it ends with STDIN, or after --idle-timeout.
+    On a dgram or seqpacket socket each line is one record, both ways. Datagrams have no end of their own: a
+    conversation ends with STDIN, or, to wait for answers, when none came for the --idle-timeout.
     """
     options.exclude(("--receive-only", receive_only), ("--send-only", send_only))
     options.exclude(("--raw", raw), ("--null", null))

@@ -48,9 +48,12 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic in newer c
 
 
 class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
-    """`500ms` to 0.5 seconds."""
+    """`500ms` to 0.5 seconds. As a limit of time it may not be 0."""
 
     name = "duration"
+
+    def __init__(self, *, is_limit: bool = False) -> None:
+        self._is_limit = is_limit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
@@ -63,6 +66,8 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic in new
             seconds = math.nan
         if not 0 <= seconds <= _MAX_SECONDS:
             self.fail(f"{quote(value)} is no duration: expected one such as 500ms, 2s or 5m", param, ctx)
+        if seconds == 0 and self._is_limit:
+            self.fail(f"{quote(value)} leaves no time at all; for no limit leave the option away", param, ctx)
         return seconds
 
 
@@ -94,6 +99,7 @@ class AddressType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
 
 SIZE = SizeType()
 DURATION = DurationType()
+LIMIT = DurationType(is_limit=True)
 ADDRESS = AddressType()
 TYPE = click.Choice(list(TYPE_NUMBERS))
 
@@ -112,9 +118,9 @@ def talk_options(command: _Command) -> _Command:
 def time_options(command: _Command) -> _Command:
     """--idle-timeout and --timeout: `idle_timeout`, `timeout`, seconds or None."""
     for option in (
-        click.option("--timeout", type=DURATION, metavar="T", help="End the whole run after T (status 7)."),
+        click.option("--timeout", type=LIMIT, metavar="T", help="End the whole run after T (status 7)."),
         click.option(
-            "--idle-timeout", type=DURATION, metavar="T", help="End a connection that moves no byte for T."
+            "--idle-timeout", type=LIMIT, metavar="T", help="End a connection that moves no byte for T."
         ),
     ):
         command = option(command)

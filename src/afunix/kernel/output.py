@@ -163,6 +163,8 @@ class Output:
         Raises:
             OSError: as `try_write`; bytes that had left `source` by then are counted by `stranded()`.
         """
+        if not self.can_splice:
+            return None  # a thread may be writing: what is spliced now would overtake its bytes
         try:
             if self.kind is OutputKind.PIPE:
                 return os.splice(source, self.fd, count, flags=_SPLICE_FLAGS)
@@ -299,7 +301,7 @@ class _ThreadedWriter:
         error = None
         try:
             while view:
-                written = os.write(self._fd, view)
+                written = self._write_some(view)
                 view = view[written:]
                 self.pending -= written
         except OSError as failure:
@@ -309,6 +311,16 @@ class _ThreadedWriter:
             if self._work is not None:
                 self._work = b""
                 os.eventfd_read(self.ready_fd)  # writable again
+
+    def _write_some(self, view: memoryview) -> int:
+        """Wait here: for write(2) does not, if somebody else made the open file non-blocking."""
+        try:
+            return os.write(self._fd, view)
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(self._fd, select.POLLOUT)
+            poll.poll()
+            return 0
 
     def close(self) -> None:
         """Wait for an idle thread to go; one that is stuck in its write is left behind."""

@@ -31,7 +31,7 @@ from .errors import (
     WrongTypeError,
     errno_name,
 )
-from .escaping import quote
+from .escaping import escape, quote
 from .ownership import FileKind
 from .patience import show_seconds
 
@@ -84,8 +84,8 @@ def gave_up(seconds: float, last: AfunixError) -> TimedOutError:
 
 
 def describe_user(uid: int, name: str | None) -> str:
-    """`uid 1000 (ana)`; the name is escaped by whoever shows it."""
-    return f"uid {uid} ({name})" if name else f"uid {uid}"
+    """`uid 1000 (ana)`, the name escaped."""
+    return f"uid {uid} ({escape(name)})" if name else f"uid {uid}"
 
 
 def _missing(it: Obstacle) -> AfunixError:

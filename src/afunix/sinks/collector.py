@@ -16,7 +16,7 @@ that was begun is finished before anybody else writes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ..kernel.channel import Channel
@@ -277,9 +277,24 @@ class Collector:
             self._readiness.resume()
             self.on_progress()
 
+    def connected(self) -> Iterable[Client]:
+        return self.clients.values()
+
+    def end_conversations(self) -> None:
+        """What was sent is still received; what clients send from now on fails with EPIPE, so nothing is lost."""
+        for client in tuple(self.clients.values()):
+            client.channel.end_receiving()
+
     def drain(self) -> bool:
-        """Write what can be written now; True if nothing that was taken is still on its way to the output."""
-        return self._block is None and self.outflow.flush() and not self.outflow.bytes_unwritten()
+        """Write what can be written now; True if no client is left and nothing is on its way to the output."""
+        done = self._block is None and self.outflow.flush() and not self.outflow.bytes_unwritten()
+        return done and not self.clients
+
+    def bytes_written(self) -> int:
+        return self.outflow.written
+
+    def stalled_s(self) -> float:
+        return self.outflow.stalled_s()
 
     def bytes_unwritten(self) -> int:
         """What would be lost if the process ended now: held, on the way, and sent by clients but unread."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..kernel.channel import Channel
 from ..model.framing import PieceEnd
@@ -44,6 +44,7 @@ class Echo:
     ) -> None:
         self.clients: dict[int, EchoClient] = {}
         self.on_progress: Callable[[], None] = lambda: None
+        self._sent = 0
         self._on_finished = on_finished
         self._clock = clock
         self._exchange = self._exchange_record if records else self._exchange_bytes
@@ -127,6 +128,7 @@ class Echo:
         channel = client.channel
         self._readiness.remove(channel.fd)
         del self.clients[channel.fd]
+        self._sent += channel.bytes_sent
         self._on_finished(channel, end)
         channel.close()
 
@@ -134,9 +136,23 @@ class Echo:
         """End a client's conversation from our side."""
         self._finish(client, end)
 
+    def connected(self) -> Iterable[EchoClient]:
+        return self.clients.values()
+
+    def end_conversations(self) -> None:
+        """What was sent still goes back; what clients send from now on fails with EPIPE."""
+        for client in tuple(self.clients.values()):
+            client.channel.end_receiving()
+
     def drain(self) -> bool:
-        """True: nothing goes to STDOUT from here."""
-        return True
+        return not self.clients
+
+    def bytes_written(self) -> int:
+        return self._sent + sum(client.channel.bytes_sent for client in self.clients.values())
+
+    def stalled_s(self) -> float:
+        """Never: one that does not read its echo holds up itself alone."""
+        return 0.0
 
     def bytes_unwritten(self) -> int:
         """Echo that its clients have not taken, and what they sent that was not read."""

@@ -11,10 +11,11 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..formats.label import Sender
 from ..formats.text import TerminalText
+from ..kernel.channel import Channel
 from ..kernel.listener import Listener
 from ..kernel.names import comm_of, user_name
 from ..kernel.output import Output
@@ -158,6 +159,10 @@ class DatagramCollector:
     def start(self) -> None:
         """Begin to receive."""
         for listener in self._listeners:
+            if self._needs_sender or self._rules:
+                accept_credentials(
+                    listener.socket
+                )  # ours have it since before bind; one that we were handed may not
             self._readiness.add(listener.fd, listener)
 
     def _on_ready(self, listener: Listener, events: int) -> None:
@@ -221,9 +226,29 @@ class DatagramCollector:
                 raise
             self.echoes_lost += 1
 
+    def on_channel(self, channel: Channel) -> None:
+        """Never called: datagrams come without connections."""
+        raise AssertionError("a datagram socket accepts nobody")
+
+    def connected(self) -> Iterable[Client]:
+        return ()
+
+    def drop(self, client: Client, end: PieceEnd) -> None:
+        """Never called, as there is nobody to drop."""
+
+    def end_conversations(self) -> None:
+        """There are none; what is queued is taken by `drain()`."""
+
     def drain(self) -> bool:
-        """Write what can be written now; True if nothing that was received is still on its way to the output."""
+        """Receive and write what can be now; True if nothing is still on its way to the output."""
+        self.receive_queued()
         return self.outflow.flush() and not self.outflow.bytes_unwritten()
+
+    def bytes_written(self) -> int:
+        return self.outflow.written
+
+    def stalled_s(self) -> float:
+        return self.outflow.stalled_s()
 
     def bytes_unwritten(self) -> int:
         return self.outflow.bytes_unwritten()

@@ -8,7 +8,7 @@ that was taken for a client who left is lost, and counted: it was not meant for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from ..formats.records import RecordFormat, RecordSplitter, frame
@@ -51,6 +51,8 @@ class Talk:
     ) -> None:
         self.clients: dict[int, Conversation] = {}
         self.bytes_lost = 0
+        self._moved = 0
+        self._ending = False
         self.on_progress: Callable[[], None] = lambda: None
         self._stdin = stdin
         self._output = output
@@ -127,7 +129,7 @@ class Talk:
     def _on_down_finished(self, conversation: Conversation) -> None:
         if conversation.down.sink_error is not None:
             self._on_failure(conversation.down.sink_error)
-        elif conversation.down.source_error is not None or conversation.up.is_finished:
+        elif self._ending or conversation.down.source_error is not None or conversation.up.is_finished:
             self._finish(conversation)
         else:
             # A half-close: it may still listen. Its whole close is a hang-up, whenever that comes.
@@ -146,14 +148,33 @@ class Talk:
         for task in conversation.tasks:
             task.close()
         self._hang_ups.remove(channel.fd)
+        self._moved += conversation.down.moved
         self.bytes_lost += conversation.up.held + conversation.down.held
         del self.clients[channel.fd]
         self._on_finished(channel, end)
         channel.close()
 
+    def connected(self) -> Iterable[Conversation]:
+        return self.clients.values()
+
+    def end_conversations(self) -> None:
+        """What the client said still comes out; then it is over, whatever STDIN would have to say."""
+        self._ending = True
+        for conversation in tuple(self.clients.values()):
+            if conversation.down.is_finished:
+                self._finish(conversation)
+            else:
+                conversation.channel.end_receiving()
+
     def drain(self) -> bool:
-        """True if nothing is still on its way to STDOUT."""
-        return not self._output.stranded()
+        return not self.clients and not self._output.stranded()
+
+    def bytes_written(self) -> int:
+        return self._moved + sum(talk.down.moved for talk in self.clients.values())
+
+    def stalled_s(self) -> float:
+        """Not known here: its pumps wait by themselves."""
+        return 0.0
 
     def bytes_unwritten(self) -> int:
         """What the present client said and STDOUT has not taken, and what was taken from STDIN for it."""

@@ -1,0 +1,279 @@
+"""One run of `serve`: an acceptor and a sink on one loop, until a signal, a deadline, `--once`, or a broken output.
+
+What it is made of is chosen from the settings; then it only passes on what happens. How it ends is `stop`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..kernel import activation
+from ..kernel.channel import Channel, TracedChannel
+from ..kernel.input import Input
+from ..kernel.listener import Listener
+from ..kernel.output import Output, OutputKind
+from ..model.events import Closed, LineOpened, Observer, PeerReset, Stopping, WentIdle
+from ..model.framing import PieceEnd
+from ..sinks.base import Sink
+from ..sinks.collector import Client, Collector
+from ..sinks.echo import Echo
+from ..sinks.records import DatagramCollector, RecordCollector
+from ..sinks.talk import Talk
+from ..streams.acceptor import Acceptor
+from ..streams.idle import IdleWatch, Touched
+from ..streams.readiness import Readiness
+from ..streams.signals import watch_signals
+from .presentation import record_frame, record_framing, stream_framing
+from .settings import Cause, ServeResult, ServeSettings, Use
+from .stop import Stop
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""There is nothing to reload yet, so SIGHUP stops too."""
+
+
+class Service:
+    """One run of `serve` on one loop. The listeners are their owner's, but for the names, which go at the stop."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        listeners: list[Listener],
+        loop: asyncio.AbstractEventLoop,
+        max_clients: int,
+        observer: Observer | None,
+        alerts: Observer | None,
+    ) -> None:
+        self._settings = settings
+        self._listeners = listeners
+        self._loop = loop
+        self._observer = observer
+        self._alerts = alerts
+        self._result = ServeResult()
+        self._told_open: set[int] = set()
+        self._output = Output(1)
+        self._stdin = Input(0) if settings.use is Use.TALK else None
+        self._hang_up: Readiness[Output] = Readiness(loop, self._on_output_gone)
+        self._sink = self._make_sink(listeners[0].type)
+        self._acceptor = self._make_acceptor(listeners[0].type, max_clients)
+        self._stop = Stop(
+            loop, self._acceptor, listeners, self._sink, drain_s=settings.drain_s, on_end=self._on_end
+        )
+        self._idle: IdleWatch[Touched] | None = None
+        if settings.idle_timeout_s is not None:
+            self._idle = IdleWatch(
+                loop, settings.idle_timeout_s, self._active_time, self._sink.connected, self._on_idle
+            )
+
+    # What it is made of
+
+    def _make_sink(self, number: int) -> Sink:
+        if number == socket.SOCK_DGRAM:
+            return self._make_datagram_sink()
+        has_records = number == socket.SOCK_SEQPACKET
+        if self._settings.use is Use.ECHO:
+            return Echo(self._loop, on_finished=self._on_finished, records=has_records, clock=self._clock())
+        if self._settings.use is Use.TALK:
+            return self._make_talk(has_records)
+        return self._make_collector(has_records)
+
+    def _make_collector(self, has_records: bool) -> Collector:
+        make = RecordCollector if has_records else Collector
+        collector = make(
+            self._output,
+            self._loop,
+            on_finished=self._on_finished,
+            on_failure=self._on_output_failure,
+            clock=self._clock(),
+        )
+        presentation = self._settings.presentation
+        if has_records:
+            collector.framing = record_framing(presentation, collector)
+        else:
+            collector.framing = stream_framing(
+                presentation, collector, splices=not self._settings.is_traced, on_open=self._on_open_line
+            )
+        return collector
+
+    def _make_talk(self, has_records: bool) -> Talk:
+        assert self._stdin is not None
+        presentation = self._settings.presentation
+        return Talk(
+            self._stdin,
+            self._output,
+            self._loop,
+            records=presentation.record_format if has_records else None,
+            escapes=presentation.escapes,
+            on_finished=self._on_finished,
+            on_failure=self._on_output_failure,
+            clock=self._clock(),
+        )
+
+    def _make_datagram_sink(self) -> DatagramCollector:
+        settings = self._settings
+        return DatagramCollector(
+            self._listeners,
+            self._output,
+            self._loop,
+            record_frame(settings.presentation),
+            needs_sender=settings.presentation.needs_sender,
+            escapes=settings.presentation.escapes,
+            echo=settings.use is Use.ECHO,
+            rules=settings.rules,
+            on_failure=self._on_output_failure,
+            observer=self._observer if settings.is_traced else None,
+            alerts=self._alerts,
+        )
+
+    def _make_acceptor(self, number: int, max_clients: int) -> Acceptor:
+        settings = self._settings
+        make_channel: Callable[[socket.SocketType, int], Channel] = Channel
+        if settings.is_traced and self._observer is not None:
+            make_channel = partial(TracedChannel, observer=self._observer)
+        needs_us = settings.once or settings.idle_timeout_s is not None
+        return Acceptor(
+            [] if number == socket.SOCK_DGRAM else self._listeners,
+            self._on_channel if needs_us else self._sink.on_channel,
+            self._loop,
+            rules=settings.rules,
+            max_clients=1 if settings.use is Use.TALK else max_clients,
+            max_per_user=settings.max_per_user,
+            make_channel=make_channel,
+            on_fault=self._on_accept_fault,
+            observer=self._observer,
+            alerts=self._alerts,
+        )
+
+    def _clock(self) -> Callable[[], float] | None:
+        return None if self._settings.idle_timeout_s is None else self._active_time
+
+    def _active_time(self) -> float:
+        """The clock of idleness: it stands still while STDOUT takes nothing, for then nobody is read."""
+        return self._loop.time() - self._sink.stalled_s()
+
+    # Run
+
+    def run(
+        self, on_ready: Callable[[list[Listener]], None], take_signals: Callable[[], object]
+    ) -> ServeResult:
+        """From the first client to the end. `take_signals()` lets those come that waited until somebody listens."""
+        settings = self._settings
+        self._watch_output()
+        watch_signals(self._loop, STOP_SIGNALS, self._on_signal)
+        take_signals()
+        if settings.timeout_s is not None:
+            self._loop.call_later(settings.timeout_s, self._begin_stop, Cause.TIMEOUT, "--timeout")
+        try:
+            if isinstance(self._sink, DatagramCollector):
+                self._sink.start()
+            self._acceptor.start()
+            on_ready(self._listeners)
+            activation.notify("READY=1")
+            self._loop.run_forever()
+        finally:
+            self._close()
+        self._result.served = self._acceptor.accepted
+        return self._result
+
+    def _watch_output(self) -> None:
+        """Notice that the reader of STDOUT has gone also when there is nothing to write."""
+        never_gone = self._output.kind in (OutputKind.FILE, OutputKind.DEVICE)
+        if self._settings.use is not Use.ECHO and not never_gone:
+            self._hang_up.add(self._output.fd, self._output, events=0)
+
+    def _close(self) -> None:
+        if self._idle is not None:
+            self._idle.close()
+        self._stop.close()
+        self._acceptor.close()
+        self._sink.close()
+        self._hang_up.close()
+        self._output.close()
+        if self._stdin is not None:
+            self._stdin.close()
+        self._result.left_behind = self._stop.left_behind
+
+    # What happens
+
+    def _on_channel(self, channel: Channel) -> None:
+        if self._settings.once:
+            self._acceptor.pause()
+            self._stop.unlink()
+            for listener in self._listeners:
+                listener.close()
+        if self._idle is not None:
+            self._idle.wake()
+        self._sink.on_channel(channel)
+
+    def _on_finished(self, channel: Channel, end: PieceEnd) -> None:
+        if self._observer is not None:
+            if end is PieceEnd.RESET:
+                self._observer(PeerReset(channel.fd, channel.connection))
+            self._observer(Closed(channel.fd, channel.connection, channel.bytes_received, channel.bytes_sent))
+        self._acceptor.release(channel)
+        if self._settings.once:
+            self._begin_stop(Cause.ONCE, "--once")
+        elif self._stop.has_begun:
+            self._loop.call_soon(self._stop.go_on)
+
+    def _on_open_line(self, client: Client, held: int) -> None:
+        connection = client.channel.connection
+        if self._alerts is not None and connection not in self._told_open:
+            self._told_open.add(connection)
+            limit = self._settings.presentation.max_line
+            self._alerts(LineOpened(client.channel.fd, connection, held, limit))
+
+    def _on_idle(self, client: Any) -> None:
+        limit_s = self._settings.idle_timeout_s or 0.0
+        if self._observer is not None:
+            self._observer(WentIdle(client.channel.fd, client.channel.connection, limit_s))
+        if self._settings.once:
+            self._result.idle_s = limit_s
+        self._sink.drop(client, PieceEnd.EOF)
+
+    def _on_output_gone(self, output: Output, events: int) -> None:
+        self._on_output_failure(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
+    def _on_output_failure(self, error: OSError) -> None:
+        self._hang_up.remove(self._output.fd)
+        gone = isinstance(error, BrokenPipeError | ConnectionResetError)
+        self._result.cause = Cause.OUTPUT_GONE if gone else Cause.OUTPUT_FAILED
+        self._result.error = error
+        self._tell_stopping(self._result.cause.value)
+        self._stop.give_up()
+
+    def _on_accept_fault(self, error: OSError) -> None:
+        self._result.error = error
+        self._begin_stop(Cause.ACCEPT_FAILED, "accept")
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        is_second = self._stop.has_begun and self._result.cause is Cause.SIGNAL
+        self._result.signal_number = number
+        if is_second:
+            self._result.is_forced = True
+            self._stop.give_up()
+        else:
+            self._begin_stop(Cause.SIGNAL, number.name)
+
+    def _begin_stop(self, cause: Cause, words: str) -> None:
+        if self._stop.has_begun:
+            return
+        self._result.cause = cause
+        self._result.connected = self._acceptor.live
+        self._tell_stopping(words)
+        activation.notify("STOPPING=1")
+        self._stop.begin()
+
+    def _tell_stopping(self, words: str) -> None:
+        if self._observer is not None:
+            self._observer(Stopping(-1, words))
+
+    def _on_end(self, bytes_lost: int) -> None:
+        self._result.bytes_lost = bytes_lost
+        self._loop.stop()

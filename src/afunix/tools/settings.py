@@ -1,0 +1,67 @@
+"""What a run of `serve` is told, and what is left of it: the options as values, and the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ..kernel.listener import Ownership
+from ..model.address import Address
+from ..model.errors import AfunixError
+from ..model.rules import Rules
+from .presentation import Presentation
+
+
+class Use(Enum):
+    """What is done with clients."""
+
+    COLLECT = "collect"
+    ECHO = "echo"
+    TALK = "talk"
+
+
+class Cause(Enum):
+    """What ended a run."""
+
+    SIGNAL = "signal"
+    ONCE = "the one client has gone"
+    TIMEOUT = "timeout"
+    OUTPUT_GONE = "the reader of STDOUT has gone"
+    OUTPUT_FAILED = "STDOUT failed"
+    ACCEPT_FAILED = "accept failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """The options of `serve`. `stream_only` names those given that mean nothing to datagrams."""
+
+    addresses: tuple[Address, ...]
+    socket_type: str | None = None
+    use: Use = Use.COLLECT
+    presentation: Presentation = field(default_factory=Presentation)
+    once: bool = False
+    max_clients: int | None = None
+    max_per_user: int | None = None
+    rules: Rules = field(default_factory=Rules)
+    ownership: Ownership = field(default_factory=Ownership)
+    backlog: int | None = None
+    idle_timeout_s: float | None = None
+    timeout_s: float | None = None
+    drain_s: float | None = None
+    stream_only: tuple[str, ...] = ()
+    is_traced: bool = False
+
+
+@dataclass(slots=True)
+class ServeResult:
+    """How a run ended. `signal_number` for SIGNAL; `is_forced` if a second one came; `error` for the failures."""
+
+    cause: Cause = Cause.SIGNAL
+    signal_number: int = 0
+    is_forced: bool = False
+    error: OSError | None = None
+    bytes_lost: int = 0
+    connected: int = 0
+    served: int = 0
+    idle_s: float | None = None
+    left_behind: list[AfunixError] = field(default_factory=list)

@@ -1,0 +1,260 @@
+"""A listening socket from socket(2) to the path's removal; and an inherited one, which is only used."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from afunix.kernel import listener as module
+from afunix.kernel.listener import Listener, Ownership, max_backlog
+from afunix.model.address import Address
+from afunix.model.errors import AddressInUseError, NoSuchSocketError
+from afunix.model.events import (
+    Bound,
+    Closed,
+    Created,
+    Direction,
+    Event,
+    HalfClosed,
+    Listening,
+    Unlinked,
+)
+
+NewSocket = Callable[..., socket.socket]
+
+
+@pytest.fixture
+def path(sock_dir: str) -> str:
+    return f"{sock_dir}/s"
+
+
+@pytest.fixture
+def inherited(path: str, new_socket: NewSocket) -> Iterator[Listener]:
+    """As from a parent: bound, listening, and blocking."""
+    sock = new_socket()
+    sock.bind(path)
+    sock.listen()
+    yield Listener.take(Address.pathname(path), sock)
+
+
+def connect(path: str, new_socket: NewSocket, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    client = new_socket(kind)
+    client.connect(path)
+    return client
+
+
+def open_at(path: str, *args: Any, **options: Any) -> closing[Listener]:
+    return closing(Listener.open(Address.pathname(path), *args, **options))
+
+
+def test_client_can_connect_and_is_accepted(path: str, new_socket: NewSocket) -> None:
+    with open_at(path) as listener:
+        client = connect(path, new_socket)
+        with listener.accept() as accepted:
+            client.send(b"hi")
+            assert accepted.recv(9) == b"hi"
+
+
+def test_nobody_waiting_is_said_at_once(path: str) -> None:
+    with open_at(path) as listener, pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_accepted_socket_has_its_family_and_type_and_is_close_on_exec(path: str, new_socket: NewSocket) -> None:
+    with open_at(path, "seqpacket") as listener:
+        connect(path, new_socket, socket.SOCK_SEQPACKET)
+        with listener.accept() as accepted:
+            assert (accepted.family, accepted.type) == (socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            assert not os.get_inheritable(accepted.fileno())
+
+
+def test_events_tell_its_life_in_order(path: str) -> None:
+    events: list[Event] = []
+    address = Address.pathname(path)
+    listener = Listener.open(address, backlog=7, observer=events.append)
+    fd = listener.fd
+    listener.refuse_new()
+    listener.close()
+    assert events == [
+        Created(fd, "SOCK_STREAM"),
+        Bound(fd, address),
+        Listening(fd, address, 7),
+        HalfClosed(fd, Direction.RECEIVING),
+        Unlinked(fd, address, True),
+        Closed(fd),
+    ]
+
+
+def test_backlog_is_the_kernels_maximum_if_not_asked(path: str) -> None:
+    events: list[Event] = []
+    with open_at(path, observer=events.append):
+        (listening,) = (event for event in events if isinstance(event, Listening))
+        assert listening.backlog == max_backlog() > 0
+
+
+def test_maximum_without_proc_is_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SOMAXCONN", "/nowhere")
+    assert max_backlog() == socket.SOMAXCONN
+
+
+def test_backlog_limits_who_may_wait(path: str, new_socket: NewSocket) -> None:
+    with open_at(path, backlog=1):
+        for _ in range(2):
+            connect(path, new_socket)
+        third = new_socket()
+        third.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            third.connect(path)
+
+
+def test_mode_is_as_asked(path: str) -> None:
+    with open_at(path, "stream", Ownership(mode=0o640)):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
+
+
+def test_configure_sees_the_socket_before_it_has_a_name(path: str) -> None:
+    names: list[Any] = []
+    with open_at(path, configure=lambda sock: names.append(sock.getsockname())):
+        assert names == [""]
+
+
+def test_error_in_configure_leaves_nothing(path: str) -> None:
+    def fail(sock: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Listener.open(Address.pathname(path), configure=fail)
+    assert not os.path.lexists(path)
+
+
+@pytest.mark.parametrize("name", ["nodir/s", "s"])
+def test_name_that_cannot_be_had_leaves_nothing_open(sock_dir: str, new_socket: NewSocket, name: str) -> None:
+    live = new_socket()
+    live.bind(f"{sock_dir}/s")
+    live.listen()
+    with pytest.raises((NoSuchSocketError, AddressInUseError)):
+        Listener.open(Address.pathname(f"{sock_dir}/{name}"))
+    assert os.listdir(sock_dir) == ["s"]
+
+
+def test_datagram_socket_is_bound_and_does_not_listen(path: str, new_socket: NewSocket) -> None:
+    events: list[Event] = []
+    with open_at(path, "dgram", observer=events.append) as listener:
+        assert [type(event) for event in events] == [Created, Bound]
+        connect(path, new_socket, socket.SOCK_DGRAM).send(b"hi")
+        assert listener.socket.recv(9) == b"hi"
+        listener.refuse_new()
+        connect(path, new_socket, socket.SOCK_DGRAM).send(b"still")
+
+
+def test_who_waits_can_be_accepted_after_new_ones_are_refused(path: str, new_socket: NewSocket) -> None:
+    with open_at(path) as listener:
+        connect(path, new_socket)
+        listener.refuse_new()
+        with pytest.raises(ConnectionRefusedError):
+            connect(path, new_socket)
+        listener.accept().close()
+
+
+def test_path_is_free_for_a_successor_before_the_socket_closes(path: str) -> None:
+    with open_at(path) as old:
+        old.unlink()
+        with open_at(path):
+            old.close()
+            assert os.path.exists(path)
+        assert not os.path.exists(path)
+
+
+def test_path_that_leads_elsewhere_by_now_is_left_alone(path: str) -> None:
+    events: list[Event] = []
+    with open_at(path, observer=events.append):
+        os.unlink(path)
+        with open(path, "wb"):
+            pass
+    assert os.path.isfile(path)
+    assert [event.was_ours for event in events if isinstance(event, Unlinked)] == [False]
+
+
+def test_kept_path_stays(path: str) -> None:
+    with open_at(path, "stream", Ownership(keep=True)):
+        pass
+    assert os.path.exists(path)
+
+
+def test_close_and_unlink_are_idempotent(path: str) -> None:
+    events: list[Event] = []
+    listener = Listener.open(Address.pathname(path), observer=events.append)
+    for _ in range(2):
+        listener.unlink()
+    for _ in range(2):
+        listener.close()
+    assert [type(event) for event in events[-2:]] == [Unlinked, Closed]
+    assert listener.fd == -1
+    assert not listener.is_ours
+
+
+def test_abstract_name_is_listened_on_and_has_no_file(new_socket: NewSocket) -> None:
+    name = f"afunix-test-{os.getpid()}".encode()
+    with closing(Listener.open(Address.abstract(name))) as listener:
+        connect("\0" + name.decode(), new_socket)
+        listener.accept().close()
+
+
+# Inherited
+
+
+def test_inherited_one_is_accepted_on_and_its_flags_stay(
+    inherited: Listener, path: str, new_socket: NewSocket
+) -> None:
+    before = fcntl.fcntl(inherited.fd, fcntl.F_GETFL)
+    connect(path, new_socket)
+    inherited.accept().close()
+    assert fcntl.fcntl(inherited.fd, fcntl.F_GETFL) == before
+    assert os.get_blocking(inherited.fd)
+
+
+def test_inherited_one_that_blocks_does_not_make_us_wait(inherited: Listener) -> None:
+    with pytest.raises(BlockingIOError):
+        inherited.accept()
+
+
+def test_inherited_one_that_does_not_block_is_used_as_it_is(path: str, new_socket: NewSocket) -> None:
+    sock = new_socket()
+    sock.setblocking(False)
+    sock.bind(path)
+    sock.listen()
+    listener = Listener.take(Address.pathname(path), sock)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+    assert not os.get_blocking(listener.fd)
+
+
+def test_inherited_one_is_neither_shut_down_nor_removed(
+    inherited: Listener, path: str, new_socket: NewSocket
+) -> None:
+    other_holder = socket.socket(fileno=os.dup(inherited.fd))
+    with other_holder:
+        inherited.refuse_new()
+        inherited.unlink()
+        inherited.close()
+        assert os.path.exists(path)
+        connect(path, new_socket)
+        other_holder.accept()[0].close()
+
+
+def test_inherited_one_is_told_as_such(path: str, new_socket: NewSocket) -> None:
+    sock = new_socket()
+    sock.bind(path)
+    sock.listen()
+    events: list[Event] = []
+    listener = Listener.take(Address.pathname(path), sock, observer=events.append)
+    assert events == [Listening(listener.fd, Address.pathname(path), 0, inherited=True)]
+    assert listener.is_inherited
+    assert not listener.is_ours
