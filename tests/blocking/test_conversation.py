@@ -161,7 +161,22 @@ def test_peer_that_is_gone_does_not_make_it_spin_while_the_output_is_full(stage:
     conversation._note(stage.channel.fd, select.POLLHUP)
     assert stage.channel.fd not in conversation._masks()
     assert stage.source.wait_fd not in conversation._masks()
+    conversation._step()
+    assert conversation._poll_timeout() is None
     assert conversation._ending() is None  # what was received is still to be written
+
+
+def test_peer_that_leaves_in_the_middle_of_a_bulk_does_not_make_it_spin_either(stage: Stage) -> None:
+    conversation = stage.conversation()
+    conversation.outward = Pump(lambda max_bytes: bytes(max_bytes), len)  # endless, and never full
+    while stage.output.try_write([bytes(65536)]):
+        pass
+    stage.far.sendall(b"x")
+    conversation._step()
+    assert conversation._poll_timeout() == 0
+    conversation._note(stage.channel.fd, select.POLLHUP)
+    conversation._step()
+    assert conversation._poll_timeout() is None
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def open_at(path: str, *args: Any, **options: Any) -> closing[Listener]:
 def test_client_can_connect_and_is_accepted(path: str, new_socket: NewSocket) -> None:
     with open_at(path) as listener:
         client = connect(path, new_socket)
-        with listener.accept() as accepted:
+        with closing(listener.accept()) as accepted:
             client.send(b"hi")
             assert accepted.recv(9) == b"hi"
 
@@ -70,7 +70,7 @@ def test_nobody_waiting_is_said_at_once(path: str) -> None:
 def test_accepted_socket_has_its_family_and_type_and_is_close_on_exec(path: str, new_socket: NewSocket) -> None:
     with open_at(path, "seqpacket") as listener:
         connect(path, new_socket, socket.SOCK_SEQPACKET)
-        with listener.accept() as accepted:
+        with closing(listener.accept()) as accepted:
             assert (accepted.family, accepted.type) == (socket.AF_UNIX, socket.SOCK_SEQPACKET)
             assert not os.get_inheritable(accepted.fileno())
 

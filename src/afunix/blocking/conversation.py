@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _FLUSH_PATIENCE_S = 5.0
 """After a signal: how long a STDOUT that nobody reads is waited for."""
 
+_BROKEN = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
 
 class Conversation:
     """Both directions of one channel, and everything that can end them.
@@ -59,13 +61,20 @@ class Conversation:
         self.output_gone = False
         """The reader of the output went away while there was nothing to write."""
         self._interrupts = interrupts
-        self._patience = Patience(now(), idle=idle_timeout, deadline=deadline)
+        self._patience = (
+            None
+            if idle_timeout is None and deadline is None
+            else Patience(now(), idle=idle_timeout, deadline=deadline)
+        )
         self._ends_with_source = ends_with_source
         self.has_end = has_end
         self._is_shared = is_shared
         self._now = now
         self._in_wants = Wants.TURN
         self._out_wants = Wants.NOTHING if outward is None else Wants.TURN
+        self._in_ready = self._out_ready = True
+        self._poll = select.poll()
+        self._polled: dict[int, int] = {}
 
     @property
     def is_clean(self) -> bool:
@@ -92,29 +101,40 @@ class Conversation:
             return ending
 
     def _step(self) -> None:
+        """Step the pumps that have something to do; a step in vain costs a system call and an exception."""
         before = self._progress()
-        if self.outward is not None and not self.hung_up:
+        if self._out_ready and self.outward is not None:
             self._out_wants = self.outward.step()
-        self._in_wants = self.inward.step()
-        self._patience.note(
-            self._now(), moved=self._progress() != before, paused=self._in_wants is Wants.SINK
-        )
+        if self._in_ready:
+            self._in_wants = self.inward.step()
+        self._out_ready = self._needs_no_poll(self._out_wants, Wants.SOURCE, self.source)
+        self._in_ready = self._needs_no_poll(self._in_wants, Wants.SINK, self.output)
+        if self._patience is not None:
+            is_paused = self._in_wants is Wants.SINK
+            self._patience.note(self._now(), moved=self._progress() != before, paused=is_paused)
 
     def _progress(self) -> tuple[int, int, int]:
         sent = self.outward.moved if self.outward is not None else 0
         return self.inward.taken, self.inward.moved, sent
+
+    @staticmethod
+    def _needs_no_poll(wants: Wants, of_end: Wants, end: Input | Output | None) -> bool:
+        """Can it be stepped again at once? The channel can always be polled, the other `end` of a pump not
+        always.
+        """
+        return wants is Wants.TURN or (wants is of_end and (end is None or end.wait_fd is None))
 
     def _ending(self) -> Ending | None:
         if self._interrupts is not None and self._interrupts.number:
             return Ending.SIGNAL
         if self.output_gone or self.inward.sink_error is not None:
             return Ending.OUTPUT
-        if self.inward.is_finished and (self._out_wants is Wants.NOTHING or self.hung_up):
+        if self.inward.is_finished and self._out_wants is Wants.NOTHING:
             return Ending.ENDED
         is_quiet = self._out_wants is Wants.NOTHING and self._in_wants is Wants.SOURCE
         if is_quiet and self._must_not_wait_for_more():
             return Ending.ENDED
-        return self._patience.expiry(self._now())
+        return None if self._patience is None else self._patience.expiry(self._now())
 
     def _must_not_wait_for_more(self) -> bool:
         """Sending is over, and all that has come is written: is there no point in waiting for the peer's
@@ -128,10 +148,13 @@ class Conversation:
         return self._ends_with_source or (not self.has_end and outward.sink_error is not None)
 
     def _wait(self) -> None:
-        poll = select.poll()
-        for fd, mask in self._masks().items():
-            poll.register(fd, mask)
-        for fd, events in poll.poll(self._poll_timeout()):
+        masks = self._masks()
+        if masks != self._polled:
+            self._poll = select.poll()
+            self._polled = masks
+            for fd, mask in masks.items():
+                self._poll.register(fd, mask)
+        for fd, events in self._poll.poll(self._poll_timeout()):
             self._note(fd, events)
 
     def _masks(self) -> dict[int, int]:
@@ -161,27 +184,29 @@ class Conversation:
             masks[source.wait_fd] = select.POLLIN
 
     def _poll_timeout(self) -> int | None:
-        if self._is_ready(self._in_wants, self.output) or self._is_ready(self._out_wants, self.source):
+        if self._in_ready or self._out_ready:
             return 0
-        left = self._patience.left(self._now())
+        left = None if self._patience is None else self._patience.left(self._now())
         return None if left is None else milliseconds(left)
 
-    def _is_ready(self, wants: Wants, end: Input | Output | None) -> bool:
-        """Is there nothing to poll for? The channel always can be; its end of a pump is not looked at
-        here.
-        """
-        if wants is Wants.TURN:
-            return True
-        its_own = Wants.SINK if end is self.output else Wants.SOURCE
-        return wants is its_own and end is not None and end.wait_fd is None
-
     def _note(self, fd: int, events: int) -> None:
-        if not events & (select.POLLHUP | select.POLLERR | select.POLLNVAL):
-            return
+        """What poll said of `fd`; one descriptor can be several of these."""
         if fd == self.channel.fd:
-            self.hung_up = self.has_end
-        elif self.output is not None and fd == self.output.fd:
-            self.output_gone = True
+            self._in_ready |= bool(events & ~select.POLLOUT)
+            self._out_ready |= bool(events & ~select.POLLIN)
+            if events & _BROKEN and self.has_end:
+                self._hang_up()
+        if self.source is not None and fd == self.source.wait_fd:
+            self._out_ready = not self.hung_up
+        if self.output is not None:
+            self._in_ready |= fd == self.output.wait_fd
+            self.output_gone |= fd == self.output.fd and bool(events & _BROKEN)
+
+    def _hang_up(self) -> None:
+        """The peer takes no more, so nothing is sent any more; what it sent before can still be received."""
+        self.hung_up = True
+        self._out_ready = False
+        self._out_wants = Wants.NOTHING
 
     def _flush(self) -> None:
         """Write what was received so far, and what waits in the socket; the peer can send no more

@@ -103,6 +103,7 @@ class Collector:
         )
         self._seam = Seam()
         self._block: tuple[Client, int, int] | None = None
+        self._to_drop: list[tuple[Client, PieceEnd]] = []
 
     # Clients
 
@@ -162,7 +163,10 @@ class Collector:
         channel.close()
 
     def drop(self, client: Client, end: PieceEnd) -> None:
-        """End a client's stream from our side (an idle timeout, the end of the run); what is held leaves."""
+        """End a client's stream from our side (an idle timeout); what is held leaves, but not inside of a block."""
+        if self._block is not None:
+            self._to_drop.append((client, end))
+            return
         self._finish(client, end)
         self.outflow.flush_soon()
 
@@ -273,9 +277,18 @@ class Collector:
 
     def _on_flow(self) -> None:
         self._advance_block()
+        if self._block is None:
+            self._drop_late()
         if self._block is None and self.outflow.flush():
             self._readiness.resume()
             self.on_progress()
+
+    def _drop_late(self) -> None:
+        """Whom `drop` left alone until the block was over; it may have ended by itself meanwhile."""
+        to_drop, self._to_drop = self._to_drop, []
+        for client, end in to_drop:
+            if client.channel.fd in self.clients:
+                self._finish(client, end)
 
     def connected(self) -> Iterable[Client]:
         return self.clients.values()

@@ -139,11 +139,17 @@ class Acceptor:
         if self._checks and not self._may_enter(sock, listener):
             sock.close()
             return True
-        if listener.is_stream:
-            sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # without it an out-of-band byte is silently lost
+        try:
+            if listener.is_stream:
+                sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # else an out-of-band byte is silently lost
+            channel = self._make_channel(sock, self.accepted + 1)
+        except BaseException:
+            sock.close()
+            raise
         self.accepted += 1
         self.live += 1
-        channel = self._make_channel(sock, self.accepted)
+        if self._max_per_user is not None:
+            self._per_user[channel.peer.uid] += 1
         try:
             if self._observer is not None:
                 self._observer(Accepted(channel.fd, listener.fd, channel.connection, channel.peer))
@@ -165,8 +171,6 @@ class Acceptor:
             admitted = self._per_user[peer.uid] < self._max_per_user
             reason = f"uid {peer.uid} has {self._per_user[peer.uid]} connections, the limit is {self._max_per_user}"
         if admitted:
-            if self._max_per_user is not None:
-                self._per_user[peer.uid] += 1
             return True
         self.refused += 1
         if self._alerts is not None:
