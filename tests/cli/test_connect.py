@@ -86,6 +86,14 @@ def test_bulk_through_pipes_arrives_byte_for_byte(sock_dir: str, option: list[st
         assert hashlib.sha256(end.out).digest() == hashlib.sha256(BULK).digest()
 
 
+@pytest.mark.parametrize("fallback", ["reopen", "nowait", "splice", "passrights", "all"])
+def test_bulk_arrives_also_where_the_kernel_is_older(sock_dir: str, fallback: str) -> None:
+    with serving(f"{sock_dir}/s", echo):
+        end = run("connect", f"{sock_dir}/s", stdin=BULK, env=environment(AFUNIX_FORCE_FALLBACK=fallback))
+        assert (end.status, end.err) == (0, "")
+        assert hashlib.sha256(end.out).digest() == hashlib.sha256(BULK).digest()
+
+
 def test_zero_copy_sends_a_file_whole(sock_dir: str) -> None:
     with open(f"{sock_dir}/file", "wb+") as file, serving(f"{sock_dir}/s", read_all) as server:
         file.write(BULK)

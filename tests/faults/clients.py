@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -93,6 +94,13 @@ def crowd(path: str, count: str, size: str) -> None:
         os.wait()
 
 
+def limit(pid: str, count: str) -> None:
+    """Let the process have COUNT descriptors (the soft limit); how many it had."""
+    soft, hard = resource.prlimit(int(pid), resource.RLIMIT_NOFILE)
+    resource.prlimit(int(pid), resource.RLIMIT_NOFILE, (int(count), hard))
+    print(json.dumps(soft))
+
+
 def send_all(sock: socket.socket, data: bytes) -> None:
     try:
         sock.sendall(data)
@@ -100,7 +108,7 @@ def send_all(sock: socket.socket, data: bytes) -> None:
         pass  # refused, and nobody reads it
 
 
-ACTS = {"knock": knock, "say": say, "squat": squat, "crowd": crowd}
+ACTS = {"knock": knock, "say": say, "squat": squat, "crowd": crowd, "limit": limit}
 
 if __name__ == "__main__":
     act, uid, groups, *rest = sys.argv[1:]

@@ -50,7 +50,9 @@ class Drain:
     def wait_for(self, is_there: Callable[[bytes], bool]) -> bytes:
         """Until what has come satisfies `is_there`; what that was."""
         with self._changed:
-            assert self._changed.wait_for(lambda: is_there(bytes(self.data)), PATIENCE_S), bytes(self.data[-500:])
+            assert self._changed.wait_for(lambda: is_there(bytes(self.data)), PATIENCE_S), bytes(
+                self.data[-500:]
+            )
             return bytes(self.data)
 
     def wait_for_bytes(self, count: int) -> None:

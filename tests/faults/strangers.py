@@ -22,9 +22,7 @@ def begin(act: str, uid: int, *args: str, groups: Iterable[int] = ()) -> subproc
 
 
 @contextmanager
-def running(
-    act: str, uid: int, *args: str, groups: Iterable[int] = ()
-) -> Iterator[subprocess.Popen[bytes]]:
+def running(act: str, uid: int, *args: str, groups: Iterable[int] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """It is killed at the end, if it has not ended."""
     process = begin(act, uid, *args, groups=groups)
     try:

@@ -17,7 +17,9 @@ from tests.program import ended
 MANY_GROUPS = range(70_000, 70_400)
 
 
-def connect(user: User, *args: str, prefix: list[str] | None = None, data: bytes = b"") -> tuple[int, bytes, str]:
+def connect(
+    user: User, *args: str, prefix: list[str] | None = None, data: bytes = b""
+) -> tuple[int, bytes, str]:
     process = user.start(
         "connect",
         *args,

@@ -202,7 +202,10 @@ def test_lines_of_many_clients_that_send_them_in_pieces_stay_whole(user: User, p
         socks = [connected(f"{place}/s") for _ in range(clients)]
         expected = []
         for turn in range(turns):
-            lines = [b"%d.%d:" % (who, turn) + b"abcdefgh"[who : who + 1] * (turn * 997 % 9000) for who in range(clients)]
+            lines = [
+                b"%d.%d:" % (who, turn) + b"abcdefgh"[who : who + 1] * (turn * 997 % 9000)
+                for who in range(clients)
+            ]
             expected += lines
             for who, sock in enumerate(socks):
                 sock.sendall(lines[who][: len(lines[who]) // 2])
@@ -220,7 +223,10 @@ def test_large_blocks_of_lines_of_two_clients_stay_whole(user: User, place: str)
     out_read, out_write = os.pipe()
     with Serve(user, path, stdout=out_write) as serve:
         os.close(out_write)
-        lines = {who: [b"%c%07d" % (who, number) + b"%c" % who * (number % 300) for number in range(40_000)] for who in b"ab"}
+        lines = {
+            who: [b"%c%07d" % (who, number) + b"%c" % who * (number % 300) for number in range(40_000)]
+            for who in b"ab"
+        }
         senders = [threading.Thread(target=send_lines, args=(path, lines[who])) for who in b"ab"]
         for sender in senders:
             sender.start()
@@ -329,7 +335,9 @@ def test_deadline_is_kept_within_half_a_second(user: User, place: str) -> None:
         assert 2.0 <= time.monotonic() - before <= 2.5
 
 
-def test_interrupt_while_waiting_for_an_answer_prints_what_came_and_dies_by_it(user: User, place: str) -> None:
+def test_interrupt_while_waiting_for_an_answer_prints_what_came_and_dies_by_it(
+    user: User, place: str
+) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{place}/s")
         os.chmod(f"{place}/s", 0o666)

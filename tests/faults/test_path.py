@@ -173,7 +173,7 @@ def test_rival_that_starts_before_the_first_listens_is_refused(
         os.close(write_fd)
         try:
             seen = b""
-            while not (b"bind(" in seen and b"s\"" in seen.rpartition(b"bind(")[2] and b") = 0" in seen):
+            while not (b"bind(" in seen and b's"' in seen.rpartition(b"bind(")[2] and b") = 0" in seen):
                 seen += words.read(4096) or pytest.fail(f"it ended: {seen!r}")
             assert refused(user, path).status == 10
             while b"listening on" not in seen:
@@ -203,7 +203,11 @@ def test_of_many_starters_on_a_stale_path_exactly_one_wins(user: User, place: st
         out_read, out_write = os.pipe()
         starters = [
             user.start(
-                *("serve", "--once", path), prefix=wait_for_go, stdin=go_read, stdout=out_write, stderr=out_write
+                *("serve", "--once", path),
+                prefix=wait_for_go,
+                stdin=go_read,
+                stdout=out_write,
+                stderr=out_write,
             )
             for _ in range(4)
         ]

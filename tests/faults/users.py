@@ -53,7 +53,9 @@ class User:
     def environment(self, **changes: str) -> dict[str, str]:
         env = environment(**changes)
         if self.changes:
-            env.update(PYTHONPATH=os.path.join(_copy(), "packages"), LD_LIBRARY_PATH=os.path.join(_copy(), "lib"))
+            env.update(
+                PYTHONPATH=os.path.join(_copy(), "packages"), LD_LIBRARY_PATH=os.path.join(_copy(), "lib")
+            )
         return env
 
     def start(
@@ -100,7 +102,9 @@ def _copy() -> str:
     for name in ("afunix", *_NEEDED):
         spec = importlib.util.find_spec(name)
         for folder in (spec.submodule_search_locations if spec is not None else None) or ():
-            shutil.copytree(folder, os.path.join(packages, name), ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                folder, os.path.join(packages, name), ignore=shutil.ignore_patterns("__pycache__")
+            )
     script = os.path.join(place, "bin", "afunix")
     with open(script, "w") as file:
         file.write(f"#!{python}\nimport sys\nfrom afunix.cli import main\nsys.exit(main())\n")

@@ -3,7 +3,10 @@
 Each facility that is newer than the oldest kernel we promise (Linux 5.10) has a name here, and the file that
 uses it asks `is_forced(name)` before it asks the kernel. `all` forces every one.
 
-    passrights    SO_PASSRIGHTS, Linux 6.16     peercred.refuse_descriptors
+    passrights    SO_PASSRIGHTS, Linux 6.16                         peercred.refuse_descriptors
+    nowait        RWF_NOWAIT on a pipe, Linux 5.15 or so            output
+    reopen        opening /proc/self/fd/N again (may be refused)    output, input
+    splice        splice(2) and sendfile(2) (refused by some files) output, movers
 
 The variable is read once, at the first question, so that a process does not change its mind half way.
 """

@@ -127,6 +127,22 @@ class Outflow:
         now = self._loop.time() - self._stalled_at if self._room.is_waiting else 0.0
         return self._stalled_before_s + now
 
+    def drain(self) -> bool:
+        """Write what can be written now; True if all of it has reached the output. If not, `on_flow` comes later.
+
+        Where a thread writes for us, what it took is still on its way: its end is waited for as room is.
+        """
+        if not self.flush():
+            return False
+        try:
+            is_through = self.output.is_flushed()
+        except OSError as error:
+            self.fail(error)
+            return False
+        if not is_through:
+            self.stall()
+        return is_through and not self.bytes_unwritten()
+
     def bytes_unwritten(self) -> int:
         """What was taken from clients and has not reached the output."""
         return self.queued + self.output.stranded()

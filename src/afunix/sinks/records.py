@@ -242,7 +242,7 @@ class DatagramCollector:
     def drain(self) -> bool:
         """Receive and write what can be now; True if nothing is still on its way to the output."""
         self.receive_queued()
-        return self.outflow.flush() and not self.outflow.bytes_unwritten()
+        return self.outflow.drain()
 
     def bytes_written(self) -> int:
         return self.outflow.written
