@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.loops import HandTurned
+
 from afunix.kernel.channel import Channel
 from afunix.kernel.output import Output
 from afunix.model.framing import LineRules, PieceEnd
 from afunix.sinks.collector import Client, Collector
 from afunix.sinks.framings import Lines, Raw
-from tests.loops import HandTurned
 
 ROOMY_BYTES = 4 << 20
 """A client's send buffer: what a test sends at once fits, so that no test has to wait in send(2)."""
@@ -41,12 +42,12 @@ class Guest:
         self.sock = sock
         self.channel = channel
 
-    def say(self, data: bytes) -> None:
+    def say(self, data: bytes | memoryview) -> None:
         """Send all of `data`, which fits in the buffer."""
         sent = self.sock.send(data)
         assert sent == len(data), f"only {sent} of {len(data)} bytes fit"
 
-    def say_what_fits(self, data: bytes) -> int:
+    def say_what_fits(self, data: bytes | memoryview) -> int:
         try:
             return self.sock.send(data)
         except BlockingIOError:
@@ -56,7 +57,9 @@ class Guest:
 class Collecting:
     """A Collector, its clients in `guests`, and what it told: `finished`, `failures`, `opened`."""
 
-    def __init__(self, loop: HandTurned, out_fd: int, *, collector: type[Collector] = Collector, **options: Any) -> None:
+    def __init__(
+        self, loop: HandTurned, out_fd: int, *, collector: type[Collector] = Collector, **options: Any
+    ) -> None:
         self.loop = loop
         self.output = Output(out_fd)
         self.finished: list[tuple[int, PieceEnd]] = []

@@ -23,6 +23,9 @@ import pytest
 from tests.peers import require
 from tests.program import PATIENCE_S, Ended, command, ended, environment, run, start
 
+from afunix.cli.serve import _STATUS_AFTER
+from afunix.tools.settings import Cause, ServeResult
+
 HUNDRED = b"".join(b"%099d\n" % number for number in range(20_000))
 """2 MB of 100-byte lines: more than any buffer on the way."""
 
@@ -39,7 +42,9 @@ def wait_until(is_met: Callable[[], Any]) -> Any:
 class Service:
     """`afunix serve ARGS PATH`, from the moment on in which clients can connect."""
 
-    def __init__(self, path: str, process: subprocess.Popen[bytes], stack: ExitStack, manager: socket.socket) -> None:
+    def __init__(
+        self, path: str, process: subprocess.Popen[bytes], stack: ExitStack, manager: socket.socket
+    ) -> None:
         self.path = path
         self.process = process
         self.manager = manager
@@ -376,7 +381,8 @@ def test_refused_client_is_closed_unread_and_one_line_says_why(sock_dir: str) ->
         end = service.stop()
         first, *rest = end.err.splitlines()
         assert re.fullmatch(
-            rf"afunix: warning: refused pid {os.getpid()} \(.+\) uid {os.getuid()} \(\w+\): denied by 'me'", first
+            rf"afunix: warning: refused pid {os.getpid()} \(.+\) uid {os.getuid()} \(\w+\): denied by 'me'",
+            first,
         )
         assert len(rest) <= 2
         assert (end.status, end.out) == (0, b"")
@@ -420,7 +426,9 @@ def test_service_resumes_when_descriptors_are_given_back(sock_dir: str) -> None:
 
 
 def test_mode_owner_and_group_are_as_asked(sock_dir: str) -> None:
-    with serving(sock_dir, "--mode", "0640", "--owner", str(os.getuid()), "--group", str(os.getgid())) as service:
+    with serving(
+        sock_dir, "--mode", "0640", "--owner", str(os.getuid()), "--group", str(os.getgid())
+    ) as service:
         assert stat.S_IMODE(os.stat(service.path).st_mode) == 0o640
 
 
@@ -537,11 +545,13 @@ def test_second_signal_removes_the_path_and_kills(sock_dir: str) -> None:
 
 
 def test_hang_up_that_was_ignored_at_start_stays_ignored(sock_dir: str) -> None:
-    with serving(sock_dir, shell_prefix='trap "" HUP; exec "$@"') as service:
+    with serving(sock_dir, "-v", shell_prefix='trap "" HUP; exec "$@"') as service:
         service.process.send_signal(signal.SIGHUP)
         service.send(b"hi\n")
         assert service.read(3) == b"hi\n"
-        assert service.stop().status == 0
+        end = service.stop()
+        assert end.status == 0
+        assert re.findall("stopping: .*", end.err) == ["stopping: SIGTERM"]
 
 
 def test_reader_of_stdout_that_goes_away_is_noticed_also_when_idle(sock_dir: str) -> None:
@@ -693,6 +703,35 @@ def test_idle_timeout_of_the_only_client_is_status_7(sock_dir: str) -> None:
         assert end.err == "afunix: error: timed out: the client moved no byte for 0.1 s (--idle-timeout)\n"
 
 
+# The status that an end has
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "words"),
+    [
+        (ServeResult(Cause.SIGNAL, signal.SIGTERM), 0, ""),
+        (ServeResult(Cause.SIGNAL, signal.SIGTERM, bytes_lost=5), 8, "5 bytes could not be handed on"),
+        (ServeResult(Cause.SIGNAL, signal.SIGINT, is_forced=True), -signal.SIGINT, ""),
+        (ServeResult(Cause.ONCE), 0, ""),
+        (ServeResult(Cause.ONCE, bytes_lost=5), 8, "5 bytes could not be handed on"),
+        (ServeResult(Cause.ONCE, idle_s=2.0), 7, "the client moved no byte for 2 s"),
+        (ServeResult(Cause.TIMEOUT), 7, "nobody was connected"),
+        (ServeResult(Cause.TIMEOUT, bytes_lost=5), 8, "5 bytes could not be handed on"),
+        (ServeResult(Cause.OUTPUT_GONE), -signal.SIGPIPE, ""),
+        (ServeResult(Cause.OUTPUT_GONE, bytes_lost=5), -signal.SIGPIPE, ""),
+        (ServeResult(Cause.OUTPUT_FAILED, error=OSError(28, "No space"), bytes_lost=5), 1, "5 bytes that"),
+        (ServeResult(Cause.ACCEPT_FAILED, error=OSError(22, "Invalid argument")), 1, "(EINVAL)"),
+    ],
+)
+def test_status_says_how_it_ended_and_is_never_0_when_bytes_were_lost(
+    capfd: pytest.CaptureFixture[str], result: ServeResult, status: int, words: str
+) -> None:
+    assert _STATUS_AFTER[result.cause](result) == status
+    said = capfd.readouterr().err
+    assert words in said
+    assert bool(words) == bool(said)
+
+
 # Under a service manager
 
 _ACTIVATE = """
@@ -726,7 +765,9 @@ def activated(directory: str, *args: str) -> Iterator[tuple[socket.socket, Servi
 
 
 @pytest.mark.parametrize("address", [[], ["fd:3"], ["fd:web"], ["{path}"]])
-def test_inherited_listener_is_used_and_neither_shut_down_nor_removed(sock_dir: str, address: list[str]) -> None:
+def test_inherited_listener_is_used_and_neither_shut_down_nor_removed(
+    sock_dir: str, address: list[str]
+) -> None:
     args = [each.format(path=f"{sock_dir}/s") for each in address]
     with activated(sock_dir, *args) as (listener, service):
         before = fcntl.fcntl(listener, fcntl.F_GETFL)
@@ -751,7 +792,9 @@ def test_inherited_listener_of_another_name_is_not_used_and_that_is_said(sock_di
         assert not os.path.exists(f"{sock_dir}/other")
 
 
-@pytest.mark.skipif(shutil.which("systemd-socket-activate") is None, reason="systemd-socket-activate is absent")
+@pytest.mark.skipif(
+    shutil.which("systemd-socket-activate") is None, reason="systemd-socket-activate is absent"
+)
 def test_systemd_socket_activate_starts_it(sock_dir: str) -> None:
     activate = ["systemd-socket-activate", "-E", "PYTHONPATH", "-l", f"{sock_dir}/s"]
     process = subprocess.Popen(
@@ -882,7 +925,15 @@ def test_trace_is_true(sock_dir: str, options: list[str]) -> None:
     with open(log) as lines:
         truth = calls_of_strace(lines.readlines())
     assert calls_of_trace(end.err) == truth
-    assert {name for name, _, _ in truth} >= {"socket", "bind", "listen", "accept", "read", "close", "shutdown"}
+    assert {name for name, _, _ in truth} >= {
+        "socket",
+        "bind",
+        "listen",
+        "accept",
+        "read",
+        "close",
+        "shutdown",
+    }
 
 
 def test_verbose_tells_who_comes_and_goes(sock_dir: str) -> None:

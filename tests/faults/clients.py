@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections import Counter
+from collections.abc import Callable
 from errno import errorcode
 
 
@@ -28,6 +29,10 @@ def kernel_name(path: str) -> str:
     return "\0" + path[1:] if path.startswith("@") else path
 
 
+def tell(what: object) -> None:
+    os.write(1, json.dumps(what).encode() + b"\n")
+
+
 def knock(path: str) -> None:
     """Connect again and again until STDIN ends; how often each errno came."""
     found: Counter[str] = Counter()
@@ -38,7 +43,7 @@ def knock(path: str) -> None:
                 found["connected"] += 1
             except OSError as error:
                 found[errorcode[error.errno or 0]] += 1
-    print(json.dumps(found))
+    tell(found)
 
 
 def say(path: str, words: str) -> None:
@@ -51,9 +56,9 @@ def say(path: str, words: str) -> None:
             answer = b""
             while piece := sock.recv(65536):
                 answer += piece
-            print(json.dumps({"answer": answer.decode()}))
+            tell({"answer": answer.decode()})
         except OSError as error:
-            print(json.dumps({"error": errorcode[error.errno or 0]}))
+            tell({"error": errorcode[error.errno or 0]})
 
 
 def squat(path: str) -> None:
@@ -63,7 +68,7 @@ def squat(path: str) -> None:
         if not path.startswith("@"):
             os.chmod(path, 0o666)
         listener.listen()
-        print("ready", flush=True)
+        tell("ready")
         sock, _ = listener.accept()
         with sock:
             received = b""
@@ -72,7 +77,7 @@ def squat(path: str) -> None:
                     received += piece
             except ConnectionResetError:
                 pass
-        print(json.dumps({"received": received.decode()}))
+        tell({"received": received.decode()})
 
 
 def crowd(path: str, count: str, size: str) -> None:
@@ -98,7 +103,7 @@ def limit(pid: str, count: str) -> None:
     """Let the process have COUNT descriptors (the soft limit); how many it had."""
     soft, hard = resource.prlimit(int(pid), resource.RLIMIT_NOFILE)
     resource.prlimit(int(pid), resource.RLIMIT_NOFILE, (int(count), hard))
-    print(json.dumps(soft))
+    tell(soft)
 
 
 def send_all(sock: socket.socket, data: bytes) -> None:
@@ -108,7 +113,13 @@ def send_all(sock: socket.socket, data: bytes) -> None:
         pass  # refused, and nobody reads it
 
 
-ACTS = {"knock": knock, "say": say, "squat": squat, "crowd": crowd, "limit": limit}
+ACTS: dict[str, Callable[..., None]] = {
+    "knock": knock,
+    "say": say,
+    "squat": squat,
+    "crowd": crowd,
+    "limit": limit,
+}
 
 if __name__ == "__main__":
     act, uid, groups, *rest = sys.argv[1:]

@@ -15,6 +15,7 @@ from tests.faults.users import IS_ROOT, STRANGER, USERS, User, remove_copy
 def user(request: pytest.FixtureRequest) -> User:
     """Who runs afunix."""
     found: User = request.param
+    found.command()  # his copy is made now, not while a test measures
     return found
 
 

@@ -79,9 +79,9 @@ class Notices:
         pidfd = os.pidfd_open(process.pid)
         try:
             while True:
-                ready, _, _ = select.select([self._sock, pidfd], [], [], PATIENCE_S)
+                ready, _, _ = select.select([self._sock.fileno(), pidfd], [], [], PATIENCE_S)
                 assert ready, f"neither {state!r} nor an end"
-                if self._sock not in ready:
+                if ready == [pidfd]:
                     return False
                 if state in self._sock.recv(4096):
                     return True
@@ -105,7 +105,7 @@ class Serve:
         prefix: Sequence[str] = (),
         **options: Any,
     ) -> None:
-        self._err = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
+        self._err = tempfile.TemporaryFile()  # closed in __exit__
         self._notices = Notices()
         self._options = options
         self._stdout = stdout

@@ -37,7 +37,7 @@ def squatting(uid: int, path: str) -> Iterator[subprocess.Popen[bytes]]:
     """Entered once it listens."""
     with running("squat", uid, path) as process:
         assert process.stdout is not None
-        assert process.stdout.read(6) == b"ready\n"
+        assert process.stdout.read(8) == b'"ready"\n'
         yield process
 
 

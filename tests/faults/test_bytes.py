@@ -155,7 +155,7 @@ def test_flags_of_stdout_stay_as_they_were_and_are_no_obstacle(
         client.sendall(b"first\n")
         assert select.select([reader], [], [], PATIENCE_S)[0]
         assert os.get_blocking(stdout) is is_blocking
-        sending = threading.Thread(target=lambda: client.sendall(b"x" * 99 + b"\n") or feed(client, size))
+        sending = threading.Thread(target=feed, args=(client, size))
         sending.start()
         drain = Drain(reader)
         until(lambda: drain.data.count(b"\n") >= size // 100 + 2, "all lines are out")
@@ -168,6 +168,7 @@ def test_flags_of_stdout_stay_as_they_were_and_are_no_obstacle(
 
 
 def feed(client: socket.socket, size: int) -> None:
+    client.sendall(b"x" * 99 + b"\n")
     for _ in range(size // 10_000):
         client.sendall((b"y" * 99 + b"\n") * 100)
 
@@ -428,9 +429,7 @@ def test_full_file_system_leaves_the_exact_prefix_and_status_1(user: User, place
 def test_out_of_band_byte_stays_in_its_place_and_nothing_spins(user: User, place: str, size: int) -> None:
     with Serve(user, f"{place}/s") as serve, connected(f"{place}/s") as client:
         before, after = b"b" * size + b"ab", b"def" + b"a" * size + b"\n"
-        sending = threading.Thread(target=lambda: client.sendall(before))
-        sending.start()
-        sending.join()
+        client.sendall(before)
         client.send(b"c", socket.MSG_OOB)
         client.sendall(after)
         assert becomes_quiet(serve.pid)

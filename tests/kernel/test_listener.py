@@ -67,7 +67,9 @@ def test_nobody_waiting_is_said_at_once(path: str) -> None:
         listener.accept()
 
 
-def test_accepted_socket_has_its_family_and_type_and_is_close_on_exec(path: str, new_socket: NewSocket) -> None:
+def test_accepted_socket_has_its_family_and_type_and_is_close_on_exec(
+    path: str, new_socket: NewSocket
+) -> None:
     with open_at(path, "seqpacket") as listener:
         connect(path, new_socket, socket.SOCK_SEQPACKET)
         with closing(listener.accept()) as accepted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.collecting import Collecting, Guest, Piped, collecting_to, collecting_to_a_pipe
 
+from afunix.kernel.channel import Channel
 from afunix.model.framing import PieceEnd, merge
-from afunix.sinks import collector as module
+from afunix.sinks.outflow import FLUSH_BYTES
 
 steady = settings(derandomize=True, database=None, deadline=None)
 
@@ -77,7 +78,9 @@ BULKS = st.sampled_from(
     ]
 )
 STEPS = st.lists(st.tuples(st.integers(0, 3), st.one_of(PIECES, st.none())), min_size=1, max_size=30)
-BULKY_STEPS = st.lists(st.tuples(st.integers(0, 2), st.one_of(PIECES, BULKS, st.none())), min_size=1, max_size=8)
+BULKY_STEPS = st.lists(
+    st.tuples(st.integers(0, 2), st.one_of(PIECES, BULKS, st.none())), min_size=1, max_size=8
+)
 
 
 def play(piped: Piped, steps: list[tuple[int, bytes | None]]) -> list[tuple[object, bytes | None]]:
@@ -220,7 +223,7 @@ def test_short_client_is_over_before_the_loop_turns() -> None:
         ours, theirs = socket.socketpair()
         theirs.send(b"hi\n")
         theirs.close()
-        channel = module.Channel(ours, 7)
+        channel = Channel(ours, 7)
         piped.collector.on_channel(channel)
         assert piped.finished == [(7, PieceEnd.EOF)]
         assert channel.is_closed
@@ -361,7 +364,8 @@ def test_bulk_without_a_newline_is_held_and_then_open_and_spliced(
         ana = piped.join()
         ana.say(NO_NEWLINE[:150_000])
         piped.settle()
-        assert (piped.out, moved, piped.opened) == (b"", [], [])
+        assert piped.out == b""
+        assert (moved, piped.opened) == ([], [])
         ana.say(NO_NEWLINE)
         piped.settle()
         ana.say(NO_NEWLINE)
@@ -395,6 +399,26 @@ def test_carry_and_the_block_behind_it_are_one_line() -> None:
         ana.say(HUNDRED[250_050:] + HUNDRED)
         piped.settle()
         assert piped.out == HUNDRED[:250_000] + b"bo\n" + HUNDRED[250_000:] + HUNDRED
+
+
+def test_block_begins_a_line_of_its_own_after_somebodys_unfinished_one(
+    splices: Callable[[Collecting], list[int]],
+) -> None:
+    with collecting_to_a_pipe() as piped:
+        piped.keep_lines()
+        moved = splices(piped)
+        ana, bo = piped.join(), piped.join()
+        bo.say(b"unfinished")
+        piped.settle()
+        ana.say(HUNDRED)
+        piped.loop.turn()  # ana's first bytes, by copying: the next turn splices
+        copied = ana.channel.bytes_received // 100 * 100
+        assert 0 < copied < len(HUNDRED)
+        assert moved == []
+        piped.collector.drop(piped.collector.clients[bo.channel.fd], PieceEnd.EOF)
+        piped.settle()
+        assert moved
+        assert piped.out == HUNDRED[:copied] + b"unfinished\n" + HUNDRED[copied:]
 
 
 def test_block_that_a_full_pipe_interrupts_is_finished_before_anybody_else_writes(
@@ -508,7 +532,7 @@ def test_clients_wait_and_memory_does_not_grow_while_nobody_reads() -> None:
         bo.say(b"b" * 1000)
         piped.settle()
         assert piped.collector.outflow.is_blocked
-        assert piped.collector.outflow.queued <= 4 * module.FLUSH_BYTES
+        assert piped.collector.outflow.queued <= 4 * FLUSH_BYTES
         assert bo.channel.queued() == 1000
         assert sent < 16 << 20
         piped.reads = True
@@ -537,8 +561,12 @@ def test_turns_cost_nothing_while_nobody_reads() -> None:
         ana.say(HUNDRED)
         piped.settle()
         writes: list[int] = []
-        write = piped.output.try_write
-        piped.output.try_write = lambda buffers: (writes.append(1), write(buffers))[1]
+
+        def spy(buffers: Sequence[bytes | memoryview]) -> int:
+            writes.append(len(buffers))
+            return 0
+
+        piped.output.try_write = spy
         piped.loop.turn(200)
         assert writes == []
 

@@ -83,9 +83,7 @@ def test_long_line_becomes_pieces_of_the_limit_and_is_told() -> None:
         ana.say(b"123456789\n12")
         ana.sock.close()
         piped.settle()
-        assert (
-            piped.out == b"1[1234]max-line@7\n1[5678]max-line@7\n1[9]newline@7\n1[12]eof@7\n"
-        )
+        assert piped.out == b"1[1234]max-line@7\n1[5678]max-line@7\n1[9]newline@7\n1[12]eof@7\n"
         assert opened == [(1, 4)] * 2
 
 
@@ -151,7 +149,9 @@ def test_pieces_together_hold_no_more_than_the_limit_and_lose_nothing(
         for guest in guests:
             guest.sock.close()
         piped.settle()
-        pieces = [(json.loads(line)["connection"], read_piece(line)) for line in bytes(piped.out).splitlines()]
+        pieces = [
+            (json.loads(line)["connection"], read_piece(line)) for line in bytes(piped.out).splitlines()
+        ]
         assert {n: b"".join(piece for who, piece in pieces if who == n) for n in sent} == sent
 
 

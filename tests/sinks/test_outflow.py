@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -69,6 +69,19 @@ def flow() -> Iterator[Flow]:
         yield flow
 
 
+def spy_on_writes(output: Output) -> list[int]:
+    """How many buffers each write to `output` was given, from now on."""
+    writes: list[int] = []
+    write = output.try_write
+
+    def spy(buffers: Sequence[bytes | memoryview]) -> int:
+        writes.append(len(buffers))
+        return write(buffers)
+
+    output.try_write = spy
+    return writes
+
+
 def test_nothing_is_written_before_a_flush(flow: Flow) -> None:
     flow.outflow.queue(b"one")
     flow.outflow.queue(b"two")
@@ -78,9 +91,7 @@ def test_nothing_is_written_before_a_flush(flow: Flow) -> None:
 
 
 def test_flush_soon_writes_once_with_what_else_came_in_this_turn(flow: Flow) -> None:
-    writes: list[int] = []
-    write = flow.outflow.output.try_write
-    flow.outflow.output.try_write = lambda buffers: (writes.append(len(buffers)), write(buffers))[1]
+    writes = spy_on_writes(flow.outflow.output)
     flow.outflow.queue(b"one")
     flow.outflow.flush_soon()
     flow.outflow.queue(b"two")
@@ -123,8 +134,7 @@ def test_full_pipe_stalls_once_and_goes_on_by_itself(flow: Flow) -> None:
 def test_stalled_one_is_not_tried_again_before_there_is_room(flow: Flow) -> None:
     flow.outflow.queue(b"x" * (PIPE_BYTES + 1))
     flow.outflow.flush()
-    writes: list[int] = []
-    flow.outflow.output.try_write = lambda buffers: (writes.append(1), 0)[1]
+    writes = spy_on_writes(flow.outflow.output)
     flow.loop.turn(100)
     assert writes == []
 

@@ -35,9 +35,10 @@ def show_sender(sender: Sender | None, record: bytes, now: float) -> bytes:
     return f"{sender.connection} {sender.pid} {sender.uid} ".encode() + record + b"\n"
 
 
-def keep_records(piped: Piped, frame: Any = show, **options: bool) -> None:
-    settings = {"needs_sender": False, "escapes": False, **options}
-    piped.collector.framing = Records(frame, piped.collector.put_raw, **settings)
+def keep_records(piped: Piped, frame: Any = show, needs_sender: bool = False, escapes: bool = False) -> None:
+    piped.collector.framing = Records(
+        frame, piped.collector.put_raw, needs_sender=needs_sender, escapes=escapes
+    )
 
 
 # Seqpacket
@@ -70,7 +71,8 @@ def test_end_is_told_from_an_empty_record() -> None:
         ana.say(b"")
         ana.sock.close()
         piped.settle()
-        assert (piped.out, piped.finished) == (b"[]", [(1, PieceEnd.EOF)])
+        assert piped.out == b"[]"
+        assert piped.finished == [(1, PieceEnd.EOF)]
 
 
 def test_reset_is_told() -> None:
@@ -81,7 +83,8 @@ def test_reset_is_told() -> None:
         ana.channel.socket.send(b"never read")
         ana.sock.close()
         piped.settle()
-        assert (piped.out, piped.finished) == (b"[one]", [(1, PieceEnd.RESET)])
+        assert piped.out == b"[one]"
+        assert piped.finished == [(1, PieceEnd.RESET)]
 
 
 def test_one_with_many_records_leaves_others_their_turn() -> None:

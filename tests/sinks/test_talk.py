@@ -16,6 +16,7 @@ from afunix.formats.records import RecordFormat
 from afunix.kernel.channel import Channel
 from afunix.kernel.input import Input
 from afunix.kernel.output import Output
+from afunix.kernel.pump import Wants
 from afunix.model.framing import PieceEnd
 from afunix.sinks.talk import Talk
 
@@ -29,7 +30,7 @@ class Table:
         stdin, self.keyboard = os.pipe()
         self.shown, stdout = os.pipe()
         self._fds = {stdin, self.keyboard, self.shown, stdout}
-        stack.callback(lambda: [os.close(fd) for fd in self._fds])
+        stack.callback(self._close_fds)
         os.set_blocking(self.shown, False)
         self.finished: list[tuple[int, PieceEnd]] = []
         self.failures: list[OSError] = []
@@ -50,6 +51,10 @@ class Table:
         stack.callback(self.talk.close)
         self._stack = stack
         self._count = 0
+
+    def _close_fds(self) -> None:
+        for fd in self._fds:
+            os.close(fd)
 
     def join(self, kind: int = socket.SOCK_STREAM) -> Guest:
         ours, theirs = roomy_pair(kind)
@@ -214,7 +219,12 @@ def test_nothing_happens_while_nobody_says_anything(table: Table) -> None:
     table.loop.turn(4)
     (talk,) = table.talk.clients.values()
     steps: list[int] = []
-    talk.up.step = talk.down.step = lambda: steps.append(1)  # type: ignore[method-assign, assignment, return-value, func-returns-value]
+
+    def step() -> Wants:
+        steps.append(1)
+        return Wants.NOTHING
+
+    talk.up.step = talk.down.step = step  # type: ignore[method-assign]
     table.loop.turn(50)
     assert steps == []
 

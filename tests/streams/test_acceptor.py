@@ -112,7 +112,12 @@ def test_client_is_handed_over_in_the_turn_in_which_it_came(loop: HandTurned, do
 
 def test_accepted_is_told_before_the_client_is_handed_over(loop: HandTurned, door: Door) -> None:
     told: list[int] = []
-    door.on_channel = lambda channel: (told.append(len(door.seen)), door.inside.append(channel))[0]
+
+    def note(channel: Channel) -> None:
+        told.append(len(door.seen))
+        door.inside.append(channel)
+
+    door.on_channel = note
     door.open()
     door.knock()
     loop.turn()

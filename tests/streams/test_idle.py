@@ -30,7 +30,9 @@ class Room:
         self.idle: list[str] = []
         self.held_s = 0.0
         self.loop = loop
-        self.watch: IdleWatch[Guest] = IdleWatch(loop, LIMIT_S, self.clock, lambda: self.guests, self._on_idle)
+        self.watch: IdleWatch[Guest] = IdleWatch(
+            loop, LIMIT_S, self.clock, lambda: self.guests, self._on_idle
+        )
 
     def clock(self) -> float:
         return self.loop.time() - self.held_s

@@ -142,12 +142,12 @@ def test_more_than_a_batch_is_served_in_several_turns(
     loop.turn()
     assert len(served.items) == 2
     loop.turn(2)
-    assert set(served.names()) == set("abcde")  # whoever waits comes before whoever was served (epoll's ready list)
+    assert set(served.names()) == set(
+        "abcde"
+    )  # whoever waits comes before whoever was served (epoll's ready list)
 
 
-def test_nobody_to_watch_is_nothing_on_the_loop(
-    loop: HandTurned, served: Served, new_pair: NewPair
-) -> None:
+def test_nobody_to_watch_is_nothing_on_the_loop(loop: HandTurned, served: Served, new_pair: NewPair) -> None:
     before = len(loop_readers(loop))
     ((ours, _),) = watch(served, new_pair, "ana")
     assert len(loop_readers(loop)) == before + 1
