@@ -681,7 +681,7 @@ def test_timeout_writes_what_was_received(sock_dir: str) -> None:
         client.send(b"hi")
         end = ended(service.process)
         assert (end.status, end.out) == (7, b"hi")
-        assert end.err == "afunix: error: timed out (--timeout): 1 clients were still connected\n"
+        assert end.err == "afunix: error: timed out (--timeout): 1 client was still connected\n"
 
 
 def test_idle_client_is_closed_and_the_others_stay(sock_dir: str) -> None:

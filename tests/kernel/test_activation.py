@@ -50,6 +50,7 @@ def as_service(
             os.close(fd)
         announced = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets)), **variables}
         os.environ.update({name: value for name, value in announced.items() if value != "unset"})
+        activation._announced.cache_clear()  # what the process that we were forked from had found
         return question()
 
     return serve

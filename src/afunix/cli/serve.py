@@ -235,10 +235,12 @@ def _after_signal(result: ServeResult) -> int:
 
 
 def _after_once(result: ServeResult) -> int:
+    if result.bytes_lost:
+        return _lost(result)
     if result.idle_s is not None:
         say_error(f"timed out: the client moved no byte for {result.idle_s:g} s (--idle-timeout)")
         return 7
-    return _lost(result) if result.bytes_lost else 0
+    return 0
 
 
 def _after_timeout(result: ServeResult) -> int:

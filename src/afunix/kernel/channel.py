@@ -16,6 +16,7 @@ import socket
 import termios
 from collections.abc import Sequence
 from socket import (
+    MSG_CMSG_CLOEXEC,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
     MSG_PEEK,
@@ -29,6 +30,7 @@ from socket import (
 from typing import TYPE_CHECKING
 
 from ..model.credentials import PeerCredentials
+from .ancillary import close_descriptors
 from .peercred import peer_credentials
 
 if TYPE_CHECKING:  # events are many classes, and only a traced channel needs them
@@ -190,9 +192,12 @@ class Channel:
     def _receive_record(self) -> bytes | None:
         try:
             size = self.socket.recv_into(bytearray(1), 1, _SIZE_FLAGS)
-            record, stamps, _, _ = self.socket.recvmsg(size, _TIMESTAMP_SPACE, MSG_DONTWAIT)
+            record, stamps, _, _ = self.socket.recvmsg(
+                size, _TIMESTAMP_SPACE, MSG_DONTWAIT | MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return None
+        close_descriptors(stamps)
         self.receive_ended = bool(self._marks_records) and not record and not stamps
         self.bytes_received += len(record)
         return record

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 
 from ..formats.label import Sender
 from ..formats.text import TerminalText
+from ..kernel.ancillary import close_descriptors
 from ..kernel.channel import Channel
 from ..kernel.listener import Listener
 from ..kernel.names import comm_of, user_name
@@ -190,6 +191,7 @@ class DatagramCollector:
             )
         except BlockingIOError:
             return False
+        close_descriptors(ancillary)
         self.received += 1
         if self._observer is not None:
             self._observer(BytesRead(listener.fd, len(record)))
