@@ -77,7 +77,8 @@ def test_keyboard_interrupt_from_the_start_on_is_quiet() -> None:
     program = (
         "import os, signal, sys\n"
         "from afunix import cli\n"
-        "cli.standard.reserve = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "from afunix.cli import standard\n"
+        "standard.reserve = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
         "cli.main(['--help'])\n"
     )
     end = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment(), check=False)
@@ -87,3 +88,13 @@ def test_keyboard_interrupt_from_the_start_on_is_quiet() -> None:
 def test_module_is_the_same_program() -> None:
     assert command()[1:] == ["-m", "afunix"]
     assert run("--help").out.startswith(b"Usage: afunix ")
+
+
+def test_little_is_imported_before_the_keyboard_interrupt_is_quiet() -> None:
+    program = (
+        "import signal, sys; before = {*sys.modules}; import afunix.cli; print(*{*sys.modules} - before)"
+    )
+    modules = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment(), check=True
+    ).stdout.split()
+    assert {*modules} <= {"afunix", "afunix.cli", "atexit", "__future__"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pty
 from collections.abc import Callable
@@ -144,6 +145,43 @@ def test_stderr_that_is_gone_or_full_is_no_error() -> None:
         os.dup2(before, 2)
         os.close(before)
         os.close(writer)
+
+
+def waiting_in(fd: int) -> bytes:
+    os.set_blocking(fd, False)
+    return os.read(fd, 1 << 20)
+
+
+def test_stderr_that_nobody_reads_is_waited_for_once_and_takes_words_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(messages, "_STDERR_PATIENCE_MS", 1)
+    monkeypatch.setattr(messages, "_write", messages._Stderr().write)
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    before = os.dup(2)
+    os.dup2(writer, 2)
+    try:
+        for _ in range(100):
+            messages.say_error("x" * 1000)
+        assert 0 < len(waiting_in(reader)) <= 4096
+        messages.say_error("heard again")
+        assert waiting_in(reader) == b"afunix: error: heard again\n"
+    finally:
+        os.dup2(before, 2)
+        for fd in (before, reader, writer):
+            os.close(fd)
+
+
+def test_terminal_that_nobody_reads_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_STDERR_PATIENCE_MS", 1)
+    monkeypatch.setattr(messages, "_write", messages._Stderr().write)
+
+    def say() -> None:
+        for _ in range(1000):
+            messages.say_error("x" * 1000)
+
+    assert on_a_terminal(say).startswith(b"afunix: ")
 
 
 def test_trace_shows_calls_and_nothing_else(told: Told) -> None:

@@ -128,7 +128,7 @@ def test_shortage_is_a_warning_with_the_next_step(capfd: Captured) -> None:
     narration, _ = narrate()
     narration.alert(AcceptPaused(-1, 24, "Too many open files (EMFILE)"))
     assert capfd.readouterr().err == (
-        "afunix: warning: accepting no clients for now: Too many open files (EMFILE);"
+        "afunix: warning: accepting no clients for now: too many open files (EMFILE);"
         " they wait in the backlog\n"
         "afunix: hint: 'ulimit -n' sets how many descriptors a process may have\n"
     )
@@ -153,6 +153,16 @@ def test_line_that_was_let_out_is_a_warning(capfd: Captured) -> None:
     assert capfd.readouterr().err == (
         "afunix: warning: client 7 sent a line longer than 99 bytes: it passes as it comes\n"
         "afunix: hint: --max-line sets how much of a line is held\n"
+    )
+
+
+def test_line_that_was_let_out_for_want_of_room_is_told_as_that(capfd: Captured) -> None:
+    narration, _ = narrate()
+    narration.alert(LineOpened(5, 7, 100, 1000))
+    assert capfd.readouterr().err == (
+        "afunix: warning: client 7 sent 100 bytes of a line that pass as they come:"
+        " all clients' unfinished lines together were more than 64 MiB\n"
+        "afunix: hint: a smaller --max-line leaves room for more clients\n"
     )
 
 

@@ -59,5 +59,5 @@ def test_what_only_a_relay_can_reach_is_refused(written: str) -> None:
 
 def test_options_that_contradict_each_other_are_named() -> None:
     exclude(("--raw", True), ("--null", False))
-    with pytest.raises(click.UsageError, match="--raw and --json exclude each other: bytes are not JSON"):
-        exclude(("--raw", True), ("--null", False), ("--json", True), because="bytes are not JSON")
+    with pytest.raises(click.UsageError, match="--raw and --json exclude each other"):
+        exclude(("--raw", True), ("--null", False), ("--json", True))

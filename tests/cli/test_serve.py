@@ -407,7 +407,7 @@ def test_out_of_descriptors_waits_without_spinning_and_says_so_once(sock_dir: st
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     warnings = [line for line in end.err.splitlines() if line.startswith("afunix: warning")]
     (warning,) = warnings
-    assert "accepting no clients for now: Too many open files (EMFILE)" in warning
+    assert "accepting no clients for now: too many open files (EMFILE)" in warning
     # With the start of Python and all; whoever spins needs more than the 1.5 seconds themselves.
     assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 1.2
 
@@ -542,6 +542,52 @@ def test_second_signal_removes_the_path_and_kills(sock_dir: str) -> None:
         service.wait_gone()
         end = service.stop(signal.SIGINT)
         assert end.status == -signal.SIGINT
+
+
+@pytest.mark.parametrize("options", [[], ["--drain", "1h"]])
+def test_two_signals_at_once_kill_and_remove_the_path(sock_dir: str, options: list[str]) -> None:
+    with serving(sock_dir, *options) as service:
+        service.connect().send(b"hi")
+        for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+            service.process.send_signal(number)
+        end = ended(service.process)
+        assert end.status in (-signal.SIGINT, -signal.SIGTERM)  # the kernel says in which order they come
+        assert end.err == ""
+    assert os.listdir(sock_dir) == []
+
+
+def with_signals_where(function: str) -> str:
+    """A program: `afunix serve`, which sends itself SIGINT right before and after `function` is called."""
+    return f"""
+import asyncio, os, signal, sys
+from afunix.cli import main
+
+loop = asyncio.SelectorEventLoop
+true = {function}
+
+def noisy(*args, **named):
+    os.kill(os.getpid(), signal.SIGINT)
+    answer = true(*args, **named)
+    os.kill(os.getpid(), signal.SIGINT)
+    return answer
+
+{function} = noisy
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("function", ["loop.close", "loop.remove_signal_handler", "loop._close_self_pipe"])
+def test_signal_while_the_loop_is_taken_apart_kills_without_a_word(sock_dir: str, function: str) -> None:
+    program = with_signals_where(function)
+    end = subprocess.run(
+        [sys.executable, "-c", program, "serve", "--timeout", "10ms", f"{sock_dir}/s"],
+        capture_output=True,
+        env=environment(),
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert (end.returncode, end.stdout, end.stderr) == (-signal.SIGINT, b"", b"")
+    assert os.listdir(sock_dir) == []
 
 
 def test_hang_up_that_was_ignored_at_start_stays_ignored(sock_dir: str) -> None:
@@ -971,6 +1017,20 @@ def test_on_a_terminal_it_says_where_it_listens(sock_dir: str) -> None:
         os.close(slave)
 
 
+def test_stderr_that_nobody_reads_stops_no_service(sock_dir: str) -> None:
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        with serving(sock_dir, "--trace", stderr=writer) as service:
+            for _ in range(100):
+                service.send(b"hi\n")
+            assert service.read(300) == b"hi\n" * 100
+            assert service.stop().status == 0
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def test_quiet_keeps_warnings_to_itself(sock_dir: str) -> None:
     with serving(sock_dir, "-q", "--deny", "any") as service:
         assert service.connect().recv(1) == b""
@@ -1019,6 +1079,16 @@ WRONG = [
     "--talk --raw s",
     "--talk --label s",
     "--talk --json s",
+    "--talk --max-clients 5 s",
+    "--echo --type dgram --null s",
+    "--echo --escape always s",
+    "--echo --escape never s",
+    "--mode 0600 @afunix-test-no-file",
+    "--owner root @afunix-test-no-file",
+    "--group root @afunix-test-no-file",
+    "--replace @afunix-test-no-file",
+    "--keep fd:3",
+    "--keep",
     "--null s",
     "--null --type stream s",
     "--max-line 0 s",
@@ -1108,6 +1178,12 @@ def test_what_is_in_the_way_is_named_and_left(sock_dir: str, address: str, statu
     assert words in end.err
     assert end.status == status
     assert sorted(os.listdir(sock_dir)) == ["dir", "file"]
+
+
+def test_directory_is_not_warned_of_if_nothing_is_made_there() -> None:
+    end = run("serve", "/dev/null/s")
+    assert end.status == 3
+    assert end.err.startswith("afunix: error: ")
 
 
 def test_type_that_an_inherited_socket_is_not_is_status_6(sock_dir: str) -> None:

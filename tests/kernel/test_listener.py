@@ -152,8 +152,23 @@ def test_datagram_socket_is_bound_and_does_not_listen(path: str, new_socket: New
         assert [type(event) for event in events] == [Created, Bound]
         connect(path, new_socket, socket.SOCK_DGRAM).send(b"hi")
         assert listener.socket.recv(9) == b"hi"
+
+
+def test_datagrams_that_were_sent_are_received_after_new_ones_are_refused(
+    path: str, new_socket: NewSocket
+) -> None:
+    with open_at(path, "dgram") as listener:
+        sender = connect(path, new_socket, socket.SOCK_DGRAM)
+        sender.send(b"one")
+        sender.send(b"two")
         listener.refuse_new()
-        connect(path, new_socket, socket.SOCK_DGRAM).send(b"still")
+        with pytest.raises(BrokenPipeError):
+            sender.send(b"late")
+        with pytest.raises(BrokenPipeError):
+            connect(path, new_socket, socket.SOCK_DGRAM).send(b"new")
+        assert [listener.socket.recv(9), listener.socket.recv(9)] == [b"one", b"two"]
+        with pytest.raises(BlockingIOError):
+            listener.socket.recv(9)
 
 
 def test_who_waits_can_be_accepted_after_new_ones_are_refused(path: str, new_socket: NewSocket) -> None:

@@ -69,6 +69,18 @@ def test_file_arrives_whole_from_its_position_which_moves_on(
     assert source.bytes_received == near.bytes_sent == pump.moved == len(BULK) - start
 
 
+def test_bytes_that_were_put_back_are_not_overtaken(
+    channel: tuple[Channel, socket.socket], file: int
+) -> None:
+    near, far = channel
+    source = Input(file)
+    source.unread(source.try_receive(1000) or b"")
+    mover = choose_into_socket(source, near, zero_copy=False)
+    pump = Pump(source.try_receive, near.try_send, mover=mover, moves_at_once=mover is not None)
+    assert pump_all(pump, far) == BULK
+    assert source.bytes_received == len(BULK)
+
+
 def test_position_is_exactly_what_was_sent_when_the_peer_leaves(
     channel: tuple[Channel, socket.socket], file: int
 ) -> None:

@@ -9,13 +9,13 @@ import pty
 import select
 import socket
 import termios
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from afunix.kernel import fallbacks
-from afunix.kernel.output import Output, OutputKind
+from afunix.kernel.descriptor_kind import DescriptorKind
+from afunix.kernel.output import Output
 
 
 @pytest.fixture
@@ -83,9 +83,7 @@ def test_reader_that_left_is_an_error(pipe: tuple[int, int], forced: pytest.Monk
     forced.setenv(fallbacks.VARIABLE, way)
     reader, writer = pipe
     output = Output(writer)
-    assert not output.has_hung_up()
     os.close(reader)
-    assert output.has_hung_up()
     with pytest.raises(BrokenPipeError):
         while True:  # a thread reports with the next write
             output.try_write([b"x"])
@@ -110,28 +108,13 @@ def test_thread_is_flushed_only_when_all_has_been_written(
     output.close()
 
 
-def test_thread_that_is_stuck_is_left_behind_and_cleans_up_after_itself(
-    pipe: tuple[int, int], forced: pytest.MonkeyPatch
-) -> None:
-    forced.setenv(fallbacks.VARIABLE, "reopen,nowait")
-    reader, writer = pipe
-    output = Output(writer)
-    output.try_write([b"x" * 200_000])
-    drain(reader, 1)  # the thread has begun
-    output.close()
-    drain(reader, 199_999)
-    for thread in threading.enumerate():
-        if thread.name == "afunix-output":
-            thread.join(10)
-
-
 def test_terminal_is_written_to_through_an_open_file_of_our_own() -> None:
     master, slave = pty.openpty()
     attributes = termios.tcgetattr(slave)
     attributes[1] &= ~termios.OPOST
     termios.tcsetattr(slave, termios.TCSANOW, attributes)
     output = Output(slave)
-    assert output.kind is OutputKind.TERMINAL
+    assert output.kind is DescriptorKind.TERMINAL
     assert not output.can_splice
     assert output.try_write([b"shown\n"]) == 6
     assert os.read(master, 100) == b"shown\n"
@@ -145,7 +128,7 @@ def test_socket_is_written_to_without_waiting() -> None:
     near, far = socket.socketpair()
     with near, far:
         output = Output(near.fileno())
-        assert output.kind is OutputKind.SOCKET
+        assert output.kind is DescriptorKind.SOCKET
         assert fill(output) > 0
         assert near.getblocking()
         far.recv(1 << 20)

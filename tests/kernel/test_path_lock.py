@@ -39,6 +39,21 @@ def test_the_lock_is_let_go_when_its_block_fails(sock_dir: str, place: Place) ->
     assert os.listdir(sock_dir) == []
 
 
+def test_the_lock_is_let_go_when_its_file_cannot_be_removed(
+    sock_dir: str, place: Place, as_ordinary_user: InChild
+) -> None:
+    def hold_it_in_a_directory_that_is_closed_meanwhile() -> list[str]:
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(PermissionError), path_lock.held(place):
+            os.chmod(sock_dir, 0o555)
+        os.chmod(sock_dir, 0o700)
+        return sorted(set(os.listdir("/proc/self/fd")) ^ set(before))
+
+    assert as_ordinary_user(hold_it_in_a_directory_that_is_closed_meanwhile) == []
+    with path_lock.held(place, patience_s=0):
+        pass
+
+
 def test_a_lock_file_left_by_a_process_that_was_killed_is_used_and_removed(
     sock_dir: str, place: Place
 ) -> None:

@@ -133,7 +133,18 @@ def test_giving_up_names_the_time_and_the_last_obstacle() -> None:
     error = gave_up(0.25, refusal(at(errno.ENOENT)))
     assert error.message == "no connection within 0.25 s: '/run/app.sock' does not exist (ENOENT)"
     assert error.errno == errno.ETIMEDOUT
-    assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "hint"),
+    [
+        (at(errno.ENOENT), "start its server"),
+        (at(errno.ECONNREFUSED, **SOCKET, is_bound=True), "it may be starting or stopping"),
+        (at(errno.EAGAIN, **SOCKET), "it is busy, or stopped"),
+    ],
+)
+def test_who_has_waited_is_not_told_to_wait(obstacle: Obstacle, hint: str) -> None:
+    assert gave_up(0.25, refusal(obstacle)).hint == hint
 
 
 @pytest.mark.parametrize(

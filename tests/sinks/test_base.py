@@ -8,8 +8,9 @@ import pytest
 
 from afunix.sinks.base import Sink
 from afunix.sinks.collector import Collector
+from afunix.sinks.datagrams import DatagramCollector
 from afunix.sinks.echo import Echo
-from afunix.sinks.records import DatagramCollector, RecordCollector
+from afunix.sinks.records import RecordCollector
 from afunix.sinks.talk import Talk
 
 CONTRACT = {name for name, _ in inspect.getmembers(Sink, inspect.isfunction) if not name.startswith("_")}

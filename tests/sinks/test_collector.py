@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.collecting import Collecting, Guest, Piped, collecting_to, collecting_to_a_pipe
 
+from afunix.kernel import fallbacks
 from afunix.kernel.channel import Channel
 from afunix.model.framing import PieceEnd, merge
 from afunix.sinks.outflow import FLUSH_BYTES
@@ -726,6 +728,27 @@ def test_socket_as_output_gets_every_byte() -> None:
         assert out == b"".join(SAID)[: -len(b"end")]
         assert not os.get_blocking(theirs.fileno())
         assert os.get_blocking(ours.fileno()), "the flags of an output are its owner's"
+
+
+def test_end_waits_for_the_thread_that_writes_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fallbacks, "_forced", lambda: frozenset({"reopen", "nowait"}))
+    with collecting_to_a_pipe(4096) as piped:
+        piped.keep_raw()
+        ended: list[bool] = []
+        piped.collector.on_progress = lambda: ended.append(piped.collector.drain())
+        piped.join().say(b"x" * 10_000)
+        piped.loop.turn(2)
+        piped.guests[0].sock.close()
+        piped.loop.turn(2)
+        assert not piped.collector.drain()
+        assert piped.collector.bytes_unwritten() > 0
+        deadline = time.monotonic() + 10
+        while not any(ended) and time.monotonic() < deadline:
+            piped.read()
+            piped.loop.turn()
+        assert any(ended)
+        piped.read()
+        assert len(piped.out) == 10_000
 
 
 def test_output_does_not_depend_on_how_many_others_are_there() -> None:

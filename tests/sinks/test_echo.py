@@ -14,6 +14,7 @@ from tests.loops import HandTurned
 
 from afunix.kernel.channel import Channel
 from afunix.model.framing import PieceEnd
+from afunix.sinks import echo as module
 from afunix.sinks.echo import Echo
 
 BULK = random.Random(1).randbytes(2 << 20)
@@ -162,6 +163,17 @@ def test_dropped_client_gets_its_end_of_file(room: Room) -> None:
     assert room.finished == [(1, PieceEnd.EOF)]
 
 
+def test_what_a_dropped_client_had_not_taken_back_is_lost(room: Room) -> None:
+    ana = room.join()
+    said = 0
+    for _ in range(20):
+        said += ana.say_what_fits(BULK)
+        room.loop.turn(20)
+    (client,) = room.echo.clients.values()
+    room.echo.drop(client, PieceEnd.EOF)
+    assert room.echo.bytes_unwritten() == said - ana.channel.bytes_sent > 0
+
+
 def test_bytes_unwritten_counts_what_is_pending_and_what_is_unread(room: Room) -> None:
     ana = room.join()
     said = 0
@@ -217,11 +229,23 @@ def test_end_of_a_connection_of_records_is_told(record_room: Room) -> None:
     assert record_room.finished == [(1, PieceEnd.EOF)]
 
 
-def test_record_that_is_too_long_to_go_back_ends_its_client_only(record_room: Room) -> None:
+def test_record_that_needs_a_larger_buffer_than_ours_gets_one(record_room: Room) -> None:
+    ana = record_room.join()
+    record = b"x" * (ana.channel.max_record_bytes() + 1)
+    ana.say(record)
+    record_room.loop.turn(2)
+    assert ana.sock.recv(len(record) + 1) == record
+
+
+def test_record_that_is_too_long_to_go_back_ends_its_client_only_and_is_lost(
+    record_room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "make_room_for", lambda sock, record_bytes: False)
     ana, bo = record_room.join(), record_room.join()
     ana.say(b"x" * 1_000_000)
     record_room.loop.turn(2)
     assert record_room.finished == [(1, PieceEnd.RESET)]
+    assert record_room.echo.bytes_unwritten() == 1_000_000
     bo.say(b"bo")
     record_room.loop.turn(2)
     assert bo.sock.recv(9) == b"bo"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,6 +16,7 @@ from tests.collecting import Guest, roomy_pair
 from tests.loops import HandTurned
 
 from afunix.formats.records import RecordFormat
+from afunix.kernel import fallbacks
 from afunix.kernel.channel import Channel
 from afunix.kernel.input import Input
 from afunix.kernel.output import Output
@@ -24,16 +28,20 @@ from afunix.sinks.talk import Talk
 class Table:
     """A Talk on a hand-turned loop: `type_in` is what the person does, `screen()` what is shown."""
 
-    def __init__(self, stack: ExitStack, **options: Any) -> None:
+    def __init__(self, stack: ExitStack, *, stdin_from: str | None = None, **options: Any) -> None:
         self.loop = HandTurned()
         stack.callback(self.loop.close)
         stdin, self.keyboard = os.pipe()
+        if stdin_from is not None:
+            os.close(stdin)
+            stdin = os.open(stdin_from, os.O_WRONLY)
         self.shown, stdout = os.pipe()
         self._fds = {stdin, self.keyboard, self.shown, stdout}
         stack.callback(self._close_fds)
         os.set_blocking(self.shown, False)
         self.finished: list[tuple[int, PieceEnd]] = []
         self.failures: list[OSError] = []
+        self.stdin_failures: list[tuple[int, OSError]] = []
         self.now = 1.0
         self._input, self._output = Input(stdin), Output(stdout)
         stack.callback(self._input.close)
@@ -45,6 +53,7 @@ class Table:
             self.loop,
             on_finished=lambda channel, end: self.finished.append((channel.connection, end)),
             on_failure=self.failures.append,
+            on_stdin_failure=lambda channel, error: self.stdin_failures.append((channel.connection, error)),
             clock=lambda: self.now,
             **settings,
         )
@@ -193,6 +202,98 @@ def test_reader_of_stdout_that_is_gone_is_told(table: Table) -> None:
     table.close_fd(table.shown)
     ana.say(b"hi")
     table.loop.turn(4)
+    assert [type(failure) for failure in table.failures] == [BrokenPipeError]
+
+
+def test_time_in_which_stdout_takes_nothing_is_known(table: Table) -> None:
+    ana = table.join()
+    ana.say(b"x" * (2 << 20))
+    table.loop.turn(4)
+    table.loop.advance(5)
+    assert table.talk.stalled_s() == 5
+    while table.screen():
+        pass
+    table.loop.advance(3)
+    assert table.talk.stalled_s() == 5
+
+
+def test_time_in_which_nobody_says_anything_is_no_stall(table: Table) -> None:
+    table.join().say(b"x")
+    table.loop.advance(5)
+    assert table.talk.stalled_s() == 0
+
+
+def test_what_a_dropped_client_said_and_stdout_did_not_take_is_lost(table: Table) -> None:
+    ana = table.join()
+    ana.say(b"x" * (2 << 20))
+    table.loop.turn(4)
+    (talk,) = table.talk.clients.values()
+    table.talk.drop(talk, PieceEnd.EOF)
+    assert table.talk.bytes_unwritten() == (2 << 20) - len(table.screen()) > 0
+    table.loop.advance(5)
+    assert table.talk.stalled_s() == 0
+
+
+def test_stdin_that_cannot_be_read_is_told_and_ends_that_direction_only() -> None:
+    with laid_table(stdin_from="/dev/null") as table:
+        ana = table.join()
+        table.loop.turn(4)
+        ((connection, failure),) = table.stdin_failures
+        assert (connection, failure.errno) == (1, errno.EBADF)
+        assert heard(ana) == b""
+        ana.say(b"still heard")
+        assert table.screen() == b"still heard"
+        assert table.finished == []
+
+
+def test_record_that_is_too_long_is_told_and_ends_that_direction_only() -> None:
+    with laid_table(records=RecordFormat.LINES) as table:
+        ana = table.join(socket.SOCK_SEQPACKET)
+        too_long = ana.channel.max_record_bytes() + 1
+        for _ in range(too_long // 50_000 + 1):
+            table.type_in(b"x" * 50_000)
+        ((_, failure),) = table.stdin_failures
+        assert failure.errno == errno.EMSGSIZE
+        assert heard(ana) == b""
+        assert table.talk.bytes_unwritten() >= too_long
+        ana.say(b"still heard")
+        assert table.screen() == b"still heard\n"
+
+
+@pytest.fixture
+def threaded_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+    """As where STDOUT can only be written to by a thread of ours."""
+    monkeypatch.setattr(fallbacks, "_forced", lambda: frozenset({"reopen", "nowait"}))
+    with laid_table() as table:
+        yield table
+
+
+def test_end_waits_for_the_thread_that_writes_for_us(threaded_table: Table) -> None:
+    table = threaded_table
+    ended: list[bool] = []
+    table.talk.on_progress = lambda: ended.append(table.talk.drain())
+    fcntl.fcntl(table.shown, fcntl.F_SETPIPE_SZ, 4096)
+    table.join().say(b"x" * 65_536)
+    table.loop.turn(4)
+    (talk,) = table.talk.connected()
+    table.talk.drop(talk, PieceEnd.EOF)
+    assert not table.talk.drain()
+    assert table.talk.bytes_unwritten() > 0
+    deadline = time.monotonic() + 10
+    while not any(ended) and time.monotonic() < deadline:
+        table.screen()
+    assert any(ended)
+
+
+def test_reader_that_the_thread_finds_gone_is_told(threaded_table: Table) -> None:
+    table = threaded_table
+    ana = table.join()
+    table.close_fd(table.shown)
+    ana.say(b"hi")
+    ana.sock.close()
+    deadline = time.monotonic() + 10
+    while not table.failures and time.monotonic() < deadline:
+        table.loop.turn()
     assert [type(failure) for failure in table.failures] == [BrokenPipeError]
 
 

@@ -25,7 +25,12 @@ def test_a_signal_is_a_call_on_the_loop(usr1: signal.Signals) -> None:
     async def wait_for_it() -> None:
         loop = asyncio.get_running_loop()
         came = asyncio.Event()
-        watch_signals(loop, [usr1], lambda number: (seen.append(number), came.set())[0])
+
+        def on_signal(number: signal.Signals) -> None:
+            seen.append(number)
+            came.set()
+
+        watch_signals(loop, [usr1], on_signal)
         os.kill(os.getpid(), usr1)
         await asyncio.wait_for(came.wait(), 10)
 

@@ -171,6 +171,32 @@ def test_notes_tell_what_goes_on(sock_dir: str, ends: Ends) -> None:
     assert notes == [f"connected to '{sock_dir}/s' (stream)"]
 
 
+def test_rest_of_a_file_that_grew_is_sent_to_the_next_server_in_order(sock_dir: str, ends: Ends) -> None:
+    """The first server leaves before a byte is sent; then the file is large enough for a faster way."""
+    has_left = threading.Event()
+    with open(f"{sock_dir}/file", "w+b", buffering=0) as file:
+        file.write(b"first" * 100)
+        file.seek(0)
+
+        def leave_once(connection: socket.socket) -> bytes:
+            if has_left.is_set():
+                return read_all(connection)
+            connection.close()
+            has_left.set()
+            return b""
+
+        def follow(line: str) -> None:
+            assert has_left.wait(10)
+            if line.endswith("again"):
+                os.pwrite(file.fileno(), b"second" * 50_000, 500)
+
+        with serving(f"{sock_dir}/s", leave_once) as server:
+            asked = settings(f"{sock_dir}/s", ends, send_only=True, reconnect=True)
+            run(asked._replace(stdin=file.fileno()), note=follow)
+            assert server.result() == b""
+            assert server.result() == b"first" * 100 + b"second" * 50_000
+
+
 def test_null_records_on_a_stream_are_refused_before_a_byte_is_sent(sock_dir: str, ends: Ends) -> None:
     ends.type(b"x")
     with serving(f"{sock_dir}/s", read_all) as server:

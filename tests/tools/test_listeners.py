@@ -172,3 +172,17 @@ def test_types_do_not_mix(sock_dir: str, handed_over: list[socket.socket]) -> No
         f"'{sock_dir}/other' is a seqpacket socket and '{sock_dir}/one' is a stream socket:"
         " one run serves one type"
     )
+
+
+@pytest.mark.parametrize("second", ["fd:a", "{dir}/one"])
+def test_inherited_one_under_two_names_is_an_error(
+    sock_dir: str, handed_over: list[socket.socket], second: str
+) -> None:
+    def act() -> str:
+        with pytest.raises(AddressError) as caught:
+            listeners_of("fd:3", second.format(dir=sock_dir))
+        return caught.value.message
+
+    said = as_service(handed_over, "a:b", act)
+    assert said.startswith("'fd:3' and ")
+    assert said.endswith(" are one inherited socket (descriptor 3)")

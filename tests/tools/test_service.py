@@ -5,14 +5,21 @@ is in test_serve and test_stop.
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from afunix.kernel.channel import Channel
 from afunix.kernel.listener import Listener
 from afunix.model.address import Address
 from afunix.sinks.collector import Collector
+from afunix.sinks.datagrams import DatagramCollector
 from afunix.sinks.echo import Echo
-from afunix.sinks.records import DatagramCollector, RecordCollector
+from afunix.sinks.records import RecordCollector
 from afunix.sinks.talk import Talk
 from afunix.tools.service import Service
 from afunix.tools.settings import Cause, ServeSettings, Use
@@ -54,3 +61,61 @@ def test_a_service_that_is_stopped_before_its_first_turn_ends_cleanly(sock_dir: 
     finally:
         loop.close()
         listener.close()
+
+
+class Quiet:
+    """A client as the idle watch sees it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.touched = 0.0
+
+
+@contextmanager
+def service_on(sock_dir: str, **options: Any) -> Iterator[tuple[Service, asyncio.AbstractEventLoop]]:
+    listener = Listener.open(Address.parse(f"{sock_dir}/s"))
+    loop = asyncio.new_event_loop()
+    service = Service(ServeSettings((), **options), [listener], loop, 10, None, None)
+    try:
+        yield service, loop
+    finally:
+        service._close()
+        loop.close()
+        listener.close()
+
+
+def test_a_client_whose_bytes_we_have_not_read_is_not_idle(sock_dir: str) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    theirs.send(b"line\n")
+    quiet = Quiet(Channel(ours))
+    with service_on(sock_dir, idle_timeout_s=1.0) as (service, _loop), theirs:
+        service._on_idle(quiet)
+        assert quiet.touched > 0
+        assert not quiet.channel.is_closed
+    quiet.channel.close()
+
+
+def test_what_no_callback_expected_ends_the_run_and_is_told(sock_dir: str) -> None:
+    with service_on(sock_dir) as (service, loop):
+        loop.call_soon(lambda: 1 // 0)
+        result = service.run(lambda listeners: None, lambda: None)
+        assert (result.cause, type(result.fault)) == (Cause.FAULT, ZeroDivisionError)
+
+
+def test_a_signal_ends_the_drain_of_a_stop_that_something_else_began(sock_dir: str) -> None:
+    with service_on(sock_dir, drain_s=600.0) as (service, _loop):
+        service._acceptor.live = 1
+        service._begin_stop(Cause.ACCEPT_FAILED, "accept")
+        assert not service._stop._is_ending
+        service._on_signal(signal.SIGTERM)
+        assert service._stop._is_ending
+        assert not service._result.is_forced
+        service._on_signal(signal.SIGTERM)
+        assert service._result.is_forced
+
+
+def test_a_timeout_leaves_no_time_to_drain(sock_dir: str) -> None:
+    with service_on(sock_dir, drain_s=600.0) as (service, _loop):
+        service._acceptor.live = 1
+        service._on_timeout()
+        assert service._stop._is_ending

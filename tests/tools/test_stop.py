@@ -195,3 +195,19 @@ def test_close_waits_for_nothing_any_more() -> None:
     scene.stop.begin()
     scene.stop.close()
     assert scene.timers.delay is None
+
+
+def test_the_drain_can_be_cut_short() -> None:
+    scene = Scene(drain_s=30.0)
+    scene.acceptor.live = 1
+    scene.stop.begin()
+    scene.stop.end_drain()
+    assert calls.count("end conversations") == 1
+    assert scene.timers.delay == STOP_PATIENCE_S
+
+
+def test_cutting_short_what_is_ending_changes_nothing() -> None:
+    scene = Scene()
+    scene.stop.begin()
+    scene.stop.end_drain()
+    assert calls.count("end conversations") == 1

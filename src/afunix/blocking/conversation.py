@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..kernel.channel import Channel
-from ..kernel.output import Output, OutputKind
+from ..kernel.descriptor_kind import DescriptorKind
+from ..kernel.output import Output
 from ..kernel.pump import Pump, Wants
 from ..model.patience import Ending, Patience, milliseconds
 
@@ -163,7 +164,7 @@ class Conversation:
             self._add_channel(masks)
             self._add_source(masks)
         if self.output is not None:
-            if self.output.kind in (OutputKind.PIPE, OutputKind.SOCKET, OutputKind.TERMINAL):
+            if self.output.kind in (DescriptorKind.PIPE, DescriptorKind.SOCKET, DescriptorKind.TERMINAL):
                 masks.setdefault(self.output.fd, 0)
             if self._in_wants is Wants.SINK and self.output.wait_fd is not None:
                 masks[self.output.wait_fd] = masks.get(self.output.wait_fd, 0) | select.POLLOUT

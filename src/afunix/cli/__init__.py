@@ -4,7 +4,7 @@ In this order: Ctrl-C kills quietly, descriptors 0 to 2 are taken, the command r
 becomes one line on STDERR and an exit status (`messages`). A command returns its exit status, or minus the
 number of the signal that the process has to die by. Nothing else in the project exits.
 
-This file imports nothing heavy: `click` comes after the first two steps.
+Until the first step Ctrl-C is a traceback, so this file imports next to nothing: the rest comes after it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ import atexit
 import os
 import signal
 import sys
-from typing import NoReturn
 
-from . import standard
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` for a name would cost 3 ms
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main(argv: list[str] | None = None, *, prog_name: str = "afunix") -> NoReturn:
     """Run `afunix` with `argv` (default: the process's own), and end the process."""
     _die_quietly_on_interrupt()
+    from . import standard
+
     standard.reserve()
     status = _run(sys.argv[1:] if argv is None else argv, prog_name)
     if status < 0:

@@ -5,7 +5,7 @@
     nothing that came from outside reaches the terminal unescaped (`model.escaping`)
     -q leaves errors only; notes are shown on a terminal or with -v
     colour only on a terminal, and not with NO_COLOR
-    a STDERR that is gone or full changes no exit status
+    a STDERR that is gone or full changes no exit status, and one that nobody reads stops nobody
 
 The sentences are the errors' own (`model.errors`); here is their frame, and STATUS, the table of statuses.
 """
@@ -57,7 +57,11 @@ Exit status:
   9  the peer is not who it must be
   10 the address is in use, and by whom"""
 
-_STDERR_PATIENCE_S = 1.0
+_STDERR_PATIENCE_MS = 500
+"""How long a STDERR that takes nothing is waited for, once; after that words are dropped until it takes some."""
+
+_PIECE_BYTES = select.PIPE_BUF
+"""A pipe that poll(2) calls writable takes that much without waiting (pipe(7))."""
 
 
 def status_of(error: BaseException) -> int:
@@ -141,8 +145,8 @@ def _words_of_usage(error: click.ClickException) -> tuple[str, str | None]:
     if isinstance(error, click.MissingParameter) and error.param is not None:
         return f"{error.param.human_readable_name.upper()} is missing", look_up
     if isinstance(error, click.BadParameter):
-        return f"{_option_of(error)}{_plain(error.message)}", look_up
-    return _plain(error.message), getattr(error, "suggestion", look_up)
+        return f"{_option_of(error)}{plain(error.message)}", look_up
+    return plain(error.message), getattr(error, "suggestion", look_up)
 
 
 def _option_of(error: click.BadParameter) -> str:
@@ -152,8 +156,8 @@ def _option_of(error: click.BadParameter) -> str:
     return f"{max(names, key=len)}: "
 
 
-def _plain(sentence: str) -> str:
-    """Lower case, no full stop: click's own messages are sentences."""
+def plain(sentence: str) -> str:
+    """Lower case, no full stop: what click and the system say are sentences."""
     sentence = sentence.strip().removesuffix(".")
     return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
 
@@ -162,7 +166,7 @@ def _words_of_os(error: OSError) -> str:
     what = error.strerror or str(error)
     where = f" ({errors.errno_name(error.errno)})" if error.errno is not None else ""
     named = f"{os.fsdecode(error.filename)!r}: " if isinstance(error.filename, str | bytes) else ""
-    return f"{named}{_plain(what)}{where}"
+    return f"{named}{plain(what)}{where}"
 
 
 def _line(word: str, text: str, colour: str = "") -> str:
@@ -179,14 +183,40 @@ def escape_lines(text: str) -> str:
     return "\n".join(map(escape, text.split("\n")))
 
 
-def _write(text: str) -> None:
-    """One write(2) for all of it, so that it is not torn; what STDERR refuses is given up."""
-    data = memoryview(text.encode("utf-8", "backslashreplace"))
-    while data:
+class _Stderr:
+    """Descriptor 2, written to without ever waiting long: a server that talks must go on serving."""
+
+    def __init__(self) -> None:
+        self._is_stuck = False
+
+    def write(self, text: str) -> None:
+        """One write(2) for what is short, so that it is not torn; what STDERR does not take is given up."""
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        fd = _own_terminal()
         try:
-            data = data[os.write(2, data) :]
-        except BlockingIOError:  # somebody else made it non-blocking
-            if not select.select([], [2], [], _STDERR_PATIENCE_S)[1]:
-                return
+            while data and self._has_room():
+                data = data[os.write(2 if fd is None else fd, data[:_PIECE_BYTES]) :]
         except OSError:
-            return
+            pass  # gone, full, or filled by somebody else since it had room
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def _has_room(self) -> bool:
+        poller = select.poll()
+        poller.register(2, select.POLLOUT)
+        self._is_stuck = not poller.poll(0 if self._is_stuck else _STDERR_PATIENCE_MS)
+        return not self._is_stuck
+
+
+def _own_terminal() -> int | None:
+    """STDERR's terminal opened anew and not waiting: one with room for less than a line would make us wait."""
+    if not os.isatty(2):
+        return None
+    try:
+        return os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None  # another user's, or no descriptor is left
+
+
+_write = _Stderr().write

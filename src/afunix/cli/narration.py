@@ -15,7 +15,8 @@ from ..kernel.socket_file import is_parent_world_writable
 from ..model import events
 from ..model.address import Address
 from ..model.escaping import quote
-from .messages import Messages
+from ..model.framing import MAX_HELD_BYTES
+from .messages import Messages, plain
 
 REFUSALS_EVERY_S = 1.0
 
@@ -59,14 +60,24 @@ class Narration:
         if isinstance(event, events.Refused):
             self._refuse(event)
         elif isinstance(event, events.LineOpened):
-            self._messages.warn(
-                f"client {event.connection} sent a line longer than {event.limit} bytes: it passes as it comes",
-                "--max-line sets how much of a line is held",
-            )
+            self._open_line(event)
         elif isinstance(event, events.AcceptPaused):
             self._pause(event)
         elif isinstance(event, events.AcceptResumed):
             self._messages.note("accepting clients again")
+
+    def _open_line(self, event: events.LineOpened) -> None:
+        if event.held < event.limit:
+            self._messages.warn(
+                f"client {event.connection} sent {event.held} bytes of a line that pass as they come: all clients'"
+                f" unfinished lines together were more than {MAX_HELD_BYTES >> 20} MiB",
+                "a smaller --max-line leaves room for more clients",
+            )
+        else:
+            self._messages.warn(
+                f"client {event.connection} sent a line longer than {event.limit} bytes: it passes as it comes",
+                "--max-line sets how much of a line is held",
+            )
 
     def _refuse(self, event: events.Refused) -> None:
         now = self._clock()
@@ -81,7 +92,7 @@ class Narration:
     def _pause(self, event: events.AcceptPaused) -> None:
         if event.errno:
             self._messages.warn(
-                f"accepting no clients for now: {event.reason}; they wait in the backlog",
+                f"accepting no clients for now: {plain(event.reason)}; they wait in the backlog",
                 "'ulimit -n' sets how many descriptors a process may have",
             )
         else:

@@ -141,7 +141,7 @@ escape_option = click.option(
 )
 
 
-def exclude(*pairs: tuple[str, bool], because: str = "") -> None:
+def exclude(*pairs: tuple[str, bool]) -> None:
     """Refuse options that contradict each other: `exclude(("--raw", raw), ("--null", null))`.
 
     Raises:
@@ -149,4 +149,4 @@ def exclude(*pairs: tuple[str, bool], because: str = "") -> None:
     """
     given = [name for name, is_given in pairs if is_given]
     if len(given) > 1:
-        raise click.UsageError(f"{' and '.join(given)} exclude each other{because and ': ' + because}")
+        raise click.UsageError(f"{' and '.join(given)} exclude each other")

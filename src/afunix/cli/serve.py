@@ -136,6 +136,9 @@ def command(
     exclude(("--json", as_json), ("--null", null))
     exclude(("--echo", echo), ("--talk", talk))
     exclude(("--sequential", sequential), ("--max-clients", max_clients is not None))
+    exclude(("--talk", talk), ("--max-clients", max_clients is not None))
+    exclude(("--echo", echo), ("--null", null))
+    exclude(("--echo", echo), (f"--escape {escape}", escape != "auto"))
     exclude(("--quiet", quiet), ("--verbose", verbose))
     use = Use.ECHO if echo else Use.TALK if talk else Use.COLLECT
     _check_use(
@@ -147,6 +150,14 @@ def command(
         raise click.UsageError(f"--backlog {backlog} is out of range: expected 0 or more")
     if use is not Use.ECHO:
         require_stdout()
+    _check_file_options(
+        addresses,
+        ("--mode", mode is not None),
+        ("--owner", owner is not None),
+        ("--group", group is not None),
+        ("--replace", replace),
+        ("--keep", keep),
+    )
     messages = Messages(quiet=quiet, verbose=verbose)
     bound_here = [address for address in addresses if address.kind is not AddressKind.INHERITED]
     settings = ServeSettings(
@@ -173,8 +184,8 @@ def command(
             keep=keep,
         ),
         backlog=backlog,
-        idle_timeout_s=_positive("--idle-timeout", idle_timeout),
-        timeout_s=_positive("--timeout", timeout),
+        idle_timeout_s=idle_timeout,
+        timeout_s=timeout,
         drain_s=drain,
         stream_only=_given(
             ("--once", once),
@@ -187,12 +198,12 @@ def command(
         is_traced=trace,
     )
     narration = Narration(messages, trace=trace)
-    narration.warn_of_directories(addresses)
     result = serve(
         settings,
         observer=narration.observer,
         alerts=narration.alert,
         on_unmatched=narration.unmatched,
+        on_ready=lambda listeners: narration.warn_of_directories(addresses),
     )
     narration.finish()
     for error in result.left_behind:
@@ -209,6 +220,16 @@ def _check_use(use: Use, *given: tuple[str, bool]) -> None:
         )
 
 
+def _check_file_options(addresses: tuple[Address, ...], *options: tuple[str, bool]) -> None:
+    """Abstract names have no file, and an inherited socket's is its owner's."""
+    given = _given(*options)
+    if given and not any(address.kind is AddressKind.PATHNAME for address in addresses):
+        raise AddressError(
+            f"{given[0]} is about a socket file, and none is made here",
+            hint="name a path for the socket, or leave the option away",
+        )
+
+
 def _rules(allow: tuple[str, ...], deny: tuple[str, ...]) -> Rules:
     return Rules(
         [
@@ -220,12 +241,6 @@ def _rules(allow: tuple[str, ...], deny: tuple[str, ...]) -> Rules:
 
 def _given(*options: tuple[str, bool]) -> tuple[str, ...]:
     return tuple(name for name, is_given in options if is_given)
-
-
-def _positive(option: str, seconds: float | None) -> float | None:
-    if seconds == 0:
-        raise AddressError(f"{option} 0 leaves no time at all", hint="leave the option away for no limit")
-    return seconds
 
 
 def _after_signal(result: ServeResult) -> int:
@@ -246,11 +261,14 @@ def _after_once(result: ServeResult) -> int:
 def _after_timeout(result: ServeResult) -> int:
     if result.bytes_lost:
         return _lost(result)
-    obstacle = (
-        f"{result.connected} clients were still connected" if result.connected else "nobody was connected"
-    )
-    say_error(f"timed out (--timeout): {obstacle}")
+    say_error(f"timed out (--timeout): {_connected(result.connected)}")
     return 7
+
+
+def _connected(count: int) -> str:
+    if not count:
+        return "nobody was connected"
+    return "1 client was still connected" if count == 1 else f"{count} clients were still connected"
 
 
 def _after_output_failed(result: ServeResult) -> int:
@@ -268,6 +286,12 @@ def _after_accept_failed(result: ServeResult) -> int:
     return explain(result.error)
 
 
+def _after_fault(result: ServeResult) -> int:
+    assert result.fault is not None
+    explain(result.fault)
+    return 1
+
+
 def _lost(result: ServeResult) -> int:
     say_error(
         f"{result.bytes_lost} bytes could not be handed on before the end",
@@ -283,4 +307,5 @@ _STATUS_AFTER: dict[Cause, Callable[[ServeResult], int]] = {
     Cause.OUTPUT_GONE: lambda result: -signal.SIGPIPE,
     Cause.OUTPUT_FAILED: _after_output_failed,
     Cause.ACCEPT_FAILED: _after_accept_failed,
+    Cause.FAULT: _after_fault,
 }

@@ -17,6 +17,7 @@ from ..model.address import Address, AddressKind
 from ..model.credentials import PeerCredentials
 from ..model.errors import errno_name
 from ..model.escaping import escape
+from ..model.lifecycle import Call
 
 LookUp = Callable[[int], str | None]
 
@@ -28,15 +29,15 @@ class TraceFormat:
         self._user_name = user_name
         self._comm_of = comm_of
         self._lines: dict[type[events.Event], Callable[..., str]] = {
-            events.Created: lambda e: f"socket(AF_UNIX, {e.type_name}) = {e.fd}",
-            events.Bound: lambda e: f"bind({e.fd}, {_name(e.address)})",
+            events.Created: lambda e: f"{Call.SOCKET.value}(AF_UNIX, {e.type_name}) = {e.fd}",
+            events.Bound: lambda e: f"{Call.BIND.value}({e.fd}, {_name(e.address)})",
             events.Listening: _listen,
             events.Accepted: self._accept,
-            events.Connected: lambda e: f"connect({e.fd}, {_name(e.address)})",
-            events.BytesRead: lambda e: f"read({e.fd}) = {e.count}" + ("" if e.count else " (end of file)"),
-            events.BytesWritten: lambda e: f"write({e.fd}) = {e.count}",
-            events.HalfClosed: lambda e: f"shutdown({e.fd}, {e.direction.value})",
-            events.Closed: lambda e: f"close({e.fd})",
+            events.Connected: lambda e: f"{Call.CONNECT.value}({e.fd}, {_name(e.address)})",
+            events.BytesRead: _read,
+            events.BytesWritten: lambda e: f"{Call.WRITE.value}({e.fd}) = {e.count}",
+            events.HalfClosed: lambda e: f"{Call.SHUTDOWN.value}({e.fd}, {e.direction.value})",
+            events.Closed: lambda e: f"{Call.CLOSE.value}({e.fd})",
             events.CallFailed: _failed,
         }
 
@@ -50,7 +51,7 @@ class TraceFormat:
         return type(event) in self._lines
 
     def _accept(self, event: events.Accepted) -> str:
-        return f"accept({event.listener}) = {event.fd}  {self.describe(event.peer)}"
+        return f"{Call.ACCEPT.value}({event.listener}) = {event.fd}  {self.describe(event.peer)}"
 
     def describe(self, peer: PeerCredentials) -> str:
         """`pid 4121 (afunix) uid 1000 (ana)`: who it is, as far as can be seen from here."""
@@ -65,7 +66,11 @@ class TraceFormat:
 def _listen(event: events.Listening) -> str:
     if event.inherited:
         return f"(inherited) {event.fd} is bound to {_name(event.address)}"
-    return f"listen({event.fd}, {event.backlog})"
+    return f"{Call.LISTEN.value}({event.fd}, {event.backlog})"
+
+
+def _read(event: events.BytesRead) -> str:
+    return f"{Call.READ.value}({event.fd}) = {event.count}" + ("" if event.count else " (end of file)")
 
 
 def _failed(event: events.CallFailed) -> str:

@@ -32,8 +32,8 @@ from .socket_types import type_word
 FIRST_FD = 3
 """SD_LISTEN_FDS_START: after STDIN, STDOUT and STDERR."""
 
-NOTIFY_PATIENCE_S = 5.0
-"""A service manager that is busy for so long is not told; a service does not fail because of it."""
+NOTIFY_PATIENCE_S = 0.2
+"""A service manager whose queue is full for so long is not told. Short: everybody whom we serve waits too."""
 
 _NAMELESS = "unknown"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")

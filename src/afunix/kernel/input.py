@@ -20,8 +20,8 @@ import socket
 import termios
 from collections.abc import Callable
 
+from .descriptor_kind import DescriptorKind
 from .fallbacks import is_forced
-from .output import OutputKind, kind_of
 
 
 class Input:
@@ -32,7 +32,7 @@ class Input:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.kind = kind_of(fd)
+        self.kind = DescriptorKind.of(fd)
         self.ended = False
         self.bytes_received = 0
         self.wait_fd: int | None = fd
@@ -42,15 +42,15 @@ class Input:
         self._read = self._choose_reader()
 
     def _choose_reader(self) -> Callable[[int], bytes]:
-        if self.kind is OutputKind.SOCKET:
+        if self.kind is DescriptorKind.SOCKET:
             self._socket = socket.socket(fileno=os.dup(self.fd))
             return self._receive
-        if self.kind is OutputKind.FILE or (
-            self.kind is OutputKind.DEVICE and not _can_be_waited_for(self.fd)
+        if self.kind is DescriptorKind.FILE or (
+            self.kind is DescriptorKind.DEVICE and not _can_be_waited_for(self.fd)
         ):
             self.wait_fd = None
             return self._read_plain
-        if self.kind is not OutputKind.DEVICE and self._reopen():
+        if self.kind is not DescriptorKind.DEVICE and self._reopen():
             return self._read_own
         return self._read_polled
 
@@ -80,7 +80,7 @@ class Input:
             return None
         except OSError as error:
             # A terminal that hung up; for a job in the background the end comes as an error, too.
-            if error.errno != errno.EIO or self.kind is not OutputKind.TERMINAL:
+            if error.errno != errno.EIO or self.kind is not DescriptorKind.TERMINAL:
                 raise
             data = b""
         self.ended = not data
@@ -96,6 +96,11 @@ class Input:
         """Put bytes back, to be received before anything else, also after the end."""
         self._unread = data + self._unread
         self.bytes_received -= len(data)
+
+    @property
+    def has_unread(self) -> bool:
+        """Were bytes put back that have not been received again? Whoever goes past us would overtake them."""
+        return bool(self._unread)
 
     @property
     def is_exhausted(self) -> bool:
@@ -127,12 +132,12 @@ class Input:
         return len(self._unread) + (0 if self.ended else self._queued_there())
 
     def _queued_there(self) -> int:
-        if self.kind is OutputKind.FILE:
+        if self.kind is DescriptorKind.FILE:
             return self._left_in_file()
         try:
             answer = fcntl.ioctl(self.fd, termios.FIONREAD, b"\0\0\0\0")
         except OSError:
-            return 1 if self.kind is OutputKind.DEVICE and self._read_ahead() else 0
+            return 1 if self.kind is DescriptorKind.DEVICE and self._read_ahead() else 0
         return int.from_bytes(answer, "little")
 
     def _left_in_file(self) -> int:

@@ -152,9 +152,10 @@ class Listener:
     def refuse_new(self) -> None:
         """No client can connect from now on; those in the queue can still be accepted (SHUT_RD; Linux).
 
-        Irreversible for everybody who holds the socket, so an inherited one is left as it is.
+        Of a datagram socket: what is queued can still be received, and who sends more gets EPIPE. Irreversible for
+        everybody who holds the socket, so an inherited one is left as it is.
         """
-        if self.is_ours and self.type != socket.SOCK_DGRAM:
+        if self.is_ours:
             self.socket.shutdown(SHUT_RD)
             if self._observer is not None:
                 self._observer(HalfClosed(self.fd, Direction.RECEIVING))

@@ -19,9 +19,10 @@ from socket import SO_SNDBUF, SOL_SOCKET
 from typing import TYPE_CHECKING
 
 from .channel import Channel
+from .descriptor_kind import DescriptorKind
 from .fallbacks import is_forced
 from .input import Input
-from .output import Output, OutputKind
+from .output import SPLICE_FLAGS, Output
 from .pump import CHUNK_BYTES, Wants
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ _SMALL_MOVE_BYTES = 16 * 1024
 cheaper.
 """
 
-_SPLICE_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 2) | getattr(os, "SPLICE_F_MOVE", 1)
 _UNUSABLE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 _SOCKET_ERRORS = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ECONNREFUSED)
 
@@ -155,7 +155,7 @@ class SplicedPipe(_ToSocket):
 
     def try_move(self, max_bytes: int) -> int | None:
         try:
-            moved = os.splice(self._source.fd, self._channel.fd, max_bytes, flags=_SPLICE_FLAGS)
+            moved = os.splice(self._source.fd, self._channel.fd, max_bytes, flags=SPLICE_FLAGS)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -202,12 +202,15 @@ class SplicedSocket:
 
 
 def choose_into_socket(source: Input, channel: Channel, *, zero_copy: bool) -> _Movers | None:
-    """The fastest mover from `source` into a non-blocking stream socket of our own; None: copying is best."""
-    if is_forced("splice"):
+    """The fastest mover from `source` into a non-blocking stream socket of our own; None: copying is best.
+
+    None too where bytes were put back into `source`: they are not in the descriptor, and come first.
+    """
+    if is_forced("splice") or source.has_unread:
         return None
-    if source.kind is OutputKind.PIPE:
+    if source.kind is DescriptorKind.PIPE:
         return SplicedPipe(source, channel)
-    if source.kind is not OutputKind.FILE or not _has_bulk_left(source.fd):
+    if source.kind is not DescriptorKind.FILE or not _has_bulk_left(source.fd):
         return None
     channel.socket.setsockopt(SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER_BYTES)
     return SentFile(source, channel) if zero_copy else MappedFile(source, channel)

@@ -12,11 +12,9 @@ import stat
 from collections.abc import Iterator
 
 from ..model.address import Address, AddressKind
-from ..model.ownership import FileKind
+from ..model.ownership import FileKind, Sighting, Verdict, judge
 from ..model.refusal import Obstacle, describe_user
 from . import names
-
-_LIVE = (0, errno.EPROTOTYPE, errno.EPERM, errno.EAGAIN)
 
 
 def look(address: Address, number: int, *, wanted_type: str, found_type: str | None = None) -> Obstacle:
@@ -84,7 +82,7 @@ def _is_bound(path: bytes) -> bool:
     except OSError:
         return False
     try:
-        return probe(fd) in _LIVE
+        return judge(Sighting(FileKind.SOCKET, probe(fd))) is Verdict.LIVE
     finally:
         os.close(fd)
 

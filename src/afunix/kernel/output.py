@@ -6,7 +6,7 @@ not set. What is done instead depends on what the descriptor is:
     socket                    sendmsg(2) with MSG_DONTWAIT
     pipe, FIFO, terminal      an open file of our own through /proc/self/fd/N, non-blocking
     where that is refused     (EACCES after a change of uid) pwritev2(2) with RWF_NOWAIT: pipes, on newer kernels
-    where that is too         a thread that writes while we go on
+    where that is too         a thread that writes while we go on (`threaded_writer`)
     regular file, /dev/null   a plain write: it never waits for a reader
 
 Splicing into a pipe is direct; into a file it goes through one private pipe. Nothing here knows about lines.
@@ -17,13 +17,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import select
 import socket
-import stat
 from collections.abc import Callable, Sequence
-from enum import Enum
+from typing import TYPE_CHECKING
 
+from .descriptor_kind import DescriptorKind
 from .fallbacks import is_forced
+
+if TYPE_CHECKING:
+    from .threaded_writer import ThreadedWriter
 
 PIPE_BYTES = 1 << 20
 """What our one grown pipe asks for: /proc/sys/fs/pipe-max-size for an ordinary user."""
@@ -31,30 +33,10 @@ PIPE_BYTES = 1 << 20
 MAX_BUFFERS = 1024
 """IOV_MAX: what one writev(2) takes."""
 
-_SPLICE_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 2) | getattr(os, "SPLICE_F_MOVE", 1)
-_EVENTFD_FULL = 0xFFFF_FFFF_FFFF_FFFE
+SPLICE_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 2) | getattr(os, "SPLICE_F_MOVE", 1)
+"""The pipe is not waited for. Whether the socket at the other end is, its own O_NONBLOCK decides."""
+
 _NOT_SPLICEABLE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-
-
-class OutputKind(Enum):
-    """What a descriptor is, as far as writing to it goes."""
-
-    PIPE = "pipe"
-    TERMINAL = "terminal"
-    SOCKET = "socket"
-    FILE = "file"
-    DEVICE = "device"
-
-
-def kind_of(fd: int) -> OutputKind:
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISFIFO(mode):
-        return OutputKind.PIPE
-    if stat.S_ISSOCK(mode):
-        return OutputKind.SOCKET
-    if stat.S_ISCHR(mode):
-        return OutputKind.TERMINAL if os.isatty(fd) else OutputKind.DEVICE
-    return OutputKind.FILE
 
 
 class Output:
@@ -66,10 +48,10 @@ class Output:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.kind = kind_of(fd)
+        self.kind = DescriptorKind.of(fd)
         self._own_fd = -1
         self._conduit: _Conduit | None = None
-        self._thread: _ThreadedWriter | None = None
+        self._thread: ThreadedWriter | None = None
         self._socket: socket.socket | None = None
         self.wait_fd: int | None = None
         self.can_splice = self._can_splice()
@@ -81,11 +63,11 @@ class Output:
         self._choose_writer()
 
     def _choose_writer(self) -> None:
-        if self.kind in (OutputKind.FILE, OutputKind.DEVICE):
+        if self.kind in (DescriptorKind.FILE, DescriptorKind.DEVICE):
             self.try_write = self._write_plain
             return
         self.wait_fd = self.fd
-        if self.kind is OutputKind.SOCKET:
+        if self.kind is DescriptorKind.SOCKET:
             self._socket = socket.socket(fileno=os.dup(self.fd))
             self.try_write = self._write_socket
         elif self._reopen():
@@ -96,7 +78,9 @@ class Output:
             self._start_thread()
 
     def _start_thread(self) -> None:
-        self._thread = _ThreadedWriter(self.fd)
+        from .threaded_writer import ThreadedWriter
+
+        self._thread = ThreadedWriter(self.fd)
         self.wait_fd = self._thread.ready_fd
         self.try_write = self._thread.try_write
         self.can_splice = False
@@ -144,14 +128,14 @@ class Output:
     def _can_splice(self) -> bool:
         if is_forced("splice"):
             return False
-        if self.kind is OutputKind.PIPE:
+        if self.kind is DescriptorKind.PIPE:
             _grow(self.fd)
             return True
-        if self.kind is OutputKind.FILE:
+        if self.kind is DescriptorKind.FILE:
             return (
                 not fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND
             )  # splice(2) refuses those with EINVAL
-        return self.kind is OutputKind.DEVICE
+        return self.kind is DescriptorKind.DEVICE
 
     def try_splice(self, source: int, count: int) -> int | None:
         """Move up to `count` bytes from the socket `source` without copying; 0 at its end of file, None: not
@@ -166,8 +150,8 @@ class Output:
         if not self.can_splice:
             return None  # a thread may be writing: what is spliced now would overtake its bytes
         try:
-            if self.kind is OutputKind.PIPE:
-                return os.splice(source, self.fd, count, flags=_SPLICE_FLAGS)
+            if self.kind is DescriptorKind.PIPE:
+                return os.splice(source, self.fd, count, flags=SPLICE_FLAGS)
             if self._conduit is None:
                 self._conduit = _Conduit()
             return self._splice_through(self._conduit, source, count)
@@ -180,7 +164,7 @@ class Output:
             return None
 
     def _splice_through(self, conduit: _Conduit, source: int, count: int) -> int:
-        moved = os.splice(source, conduit.write_fd, count, flags=_SPLICE_FLAGS)
+        moved = os.splice(source, conduit.write_fd, count, flags=SPLICE_FLAGS)
         conduit.held = moved
         while conduit.held:
             try:
@@ -213,12 +197,6 @@ class Output:
         """
         return self._thread is None or self._thread.is_idle()
 
-    def has_hung_up(self) -> bool:
-        """True once the reader of a pipe or socket is gone (POLLERR), also when nothing is written."""
-        poll = select.poll()
-        poll.register(self.fd, 0)
-        return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
-
     def close(self) -> None:
         """Close what was opened here; `fd` itself is left as it is."""
         if self._own_fd >= 0:
@@ -246,90 +224,6 @@ class _Conduit:
     def close(self) -> None:
         os.close(self.read_fd)
         os.close(self.write_fd)
-
-
-class _ThreadedWriter:
-    """The last resort: one thread that blocks in write(2) so that nobody else does.
-
-    `ready_fd` is an eventfd that polls POLLOUT while the thread is idle. A daemon thread: a write that never
-    returns does not keep the process.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self.ready_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.pending = 0
-        self._work: bytes | None = b""
-        self._error: OSError | None = None
-        import threading  # late: most runs never come here, and it costs a millisecond at start
-
-        self._wake = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="afunix-output", daemon=True)
-        self._thread.start()
-
-    def try_write(self, buffers: Sequence[bytes | memoryview]) -> int:
-        with self._wake:
-            if self._error is not None:
-                raise self._error
-            if self._work:
-                return 0
-            self._work = b"".join(buffers)
-            self.pending = len(self._work)
-            if self.pending:
-                os.eventfd_write(self.ready_fd, _EVENTFD_FULL)  # not writable: poll waits
-                self._wake.notify()
-            return self.pending
-
-    def is_idle(self) -> bool:
-        with self._wake:
-            if self._error is not None:
-                raise self._error
-            return not self._work
-
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                while self._work == b"":
-                    self._wake.wait()
-                if self._work is None:
-                    os.close(self.ready_fd)
-                    return
-                view = memoryview(self._work)
-            self._write(view)
-
-    def _write(self, view: memoryview) -> None:
-        error = None
-        try:
-            while view:
-                written = self._write_some(view)
-                view = view[written:]
-                self.pending -= written
-        except OSError as failure:
-            error = failure
-        with self._wake:
-            self._error = error
-            if self._work is not None:
-                self._work = b""
-                os.eventfd_read(self.ready_fd)  # writable again
-
-    def _write_some(self, view: memoryview) -> int:
-        """Wait here: for write(2) does not, if somebody else made the open file non-blocking."""
-        try:
-            return os.write(self._fd, view)
-        except BlockingIOError:
-            poll = select.poll()
-            poll.register(self._fd, select.POLLOUT)
-            poll.poll()
-            return 0
-
-    def close(self) -> None:
-        """Wait for an idle thread to go; one that is stuck in its write is left behind."""
-        with self._wake:
-            is_stuck = bool(self._work)
-            self._work = None
-            self._wake.notify()
-        if not is_stuck:
-            self._thread.join()
 
 
 def _grow(pipe_fd: int) -> None:

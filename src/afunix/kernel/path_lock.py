@@ -42,15 +42,17 @@ def held(place: Place, patience_s: float = PATIENCE_S) -> Iterator[None]:
         DeniedError: the lock cannot be made (the directory is not writable), or what has its name is not
             ours.
         TimedOutError: another process held it all the time.
-        OSError: out of descriptors, no space left.
+        OSError: out of descriptors, no space left; or the file cannot be removed any more, and stays, unlocked.
     """
     lock = place.beside(b".%s.lock" % place.base)
     fd = _acquire(lock, time.monotonic() + patience_s)
     try:
         yield
     finally:
-        lock.unlink()
-        os.close(fd)
+        try:
+            lock.unlink()
+        finally:
+            os.close(fd)  # lets go, whatever became of the file: an empty one is used by the next
 
 
 def _acquire(lock: Place, deadline: float) -> int:

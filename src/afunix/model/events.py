@@ -131,7 +131,10 @@ class Refused(Event):
 
 @dataclass(frozen=True, slots=True)
 class LineOpened(Event):
-    """A line reached the limit and was let out unfinished; `held` bytes had been waiting."""
+    """A line was let out unfinished; `held` bytes of it had been waiting.
+
+    `held` is at least `limit`, a line's own; or less, and then all clients' lines together were too much.
+    """
 
     connection: int
     held: int

@@ -39,6 +39,9 @@ WORTH_WAITING_FOR = frozenset({errno.ENOENT, errno.ECONNREFUSED, errno.EACCES, e
 """What can pass while a server starts. EACCES too: between its bind and its listen the mode may not be final.
 """
 
+_WAITS = "; 'connect --wait 10s' waits for it"
+"""The end of a hint, for those who have not waited."""
+
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
@@ -80,7 +83,8 @@ def refusal(obstacle: Obstacle) -> AfunixError:
 
 def gave_up(seconds: float, last: AfunixError) -> TimedOutError:
     """The error for a deadline that passed while `last` stood in the way."""
-    return TimedOutError(f"no connection within {show_seconds(seconds)}: {last.message}", hint=last.hint)
+    hint = last.hint and last.hint.removesuffix(_WAITS)
+    return TimedOutError(f"no connection within {show_seconds(seconds)}: {last.message}", hint=hint)
 
 
 def describe_user(uid: int, name: str | None) -> str:
@@ -99,9 +103,7 @@ def _missing(it: Obstacle) -> AfunixError:
             f"{it.shown} is a symbolic link to {quote(it.link_target)}, which does not exist (ENOENT)",
             hint="start the server that makes it",
         )
-    return NoSuchSocketError(
-        f"{it.shown} does not exist (ENOENT)", hint="start its server; 'connect --wait 10s' waits for it"
-    )
+    return NoSuchSocketError(f"{it.shown} does not exist (ENOENT)", hint=f"start its server{_WAITS}")
 
 
 def _refused(it: Obstacle) -> AfunixError:
@@ -119,7 +121,7 @@ def _refused(it: Obstacle) -> AfunixError:
     if it.is_bound:
         return NobodyListensError(
             f"{it.shown} is bound, but its process does not listen (ECONNREFUSED)",
-            hint="it may be starting or stopping; 'connect --wait 10s' waits for it",
+            hint=f"it may be starting or stopping{_WAITS}",
         )
     return NobodyListensError(
         f"{it.shown} exists but nobody listens (stale socket file, ECONNREFUSED)",

@@ -31,10 +31,13 @@ READ_BYTES = 64 << 10
 BULK_BYTES = 256 << 10
 """One recv of a client whose queue is long but cannot be spliced."""
 
-SPLICE_MIN_BYTES = 48 << 10
+SPLICE_MIN_BYTES = 24 << 10
 """Below this the six calls of a block cost more than the copy they save (measured)."""
 
-BULK_ROUNDS = 4
+SMALL_BYTES = 4 << 10
+"""A queue that is shorter is that of a client who sends little at a time: no use asking for its length again."""
+
+BULK_ROUNDS = 8
 """Blocks that one client may move in its turn: while we handle one, a fast sender has queued the next."""
 
 PEEK_TAILS = (4 << 10, 64 << 10)
@@ -42,9 +45,9 @@ PEEK_TAILS = (4 << 10, 64 << 10)
 
 
 class Client(Line):
-    """One connection's place in the collector. `state` belongs to its framing."""
+    """One connection's place in the collector. `state` is its framing's, `was_told` that of whoever reports long lines."""
 
-    __slots__ = ("channel", "is_bulk", "state", "touched")
+    __slots__ = ("channel", "is_bulk", "state", "touched", "was_told")
 
     def __init__(self, channel: Channel) -> None:
         super().__init__()
@@ -52,6 +55,7 @@ class Client(Line):
         self.is_bulk = False
         self.state: object = None
         self.touched = 0.0
+        self.was_told = False
 
 
 class Framing(Protocol):
@@ -124,9 +128,7 @@ class Collector:
 
     def _on_ready(self, client: Client, events: int) -> None:
         if client.is_bulk:
-            for _ in range(BULK_ROUNDS):
-                if not self._receive_bulk(client):
-                    break
+            self._receive_blocks(client)
         else:
             self._receive(client, READ_BYTES)
         if self.outflow.queued > FLUSH_BYTES:
@@ -172,21 +174,33 @@ class Collector:
 
     # Splicing
 
-    def _receive_bulk(self, client: Client) -> bool:
+    def _receive_blocks(self, client: Client) -> None:
+        """Blocks while there are any; a queue that is (still) too short for one is received if it is the first."""
+        for turn in range(BULK_ROUNDS):
+            queued = client.channel.queued()
+            if queued < SPLICE_MIN_BYTES or not self._output.can_splice:
+                if not turn:
+                    client.is_bulk = queued > SMALL_BYTES
+                    self._receive(client, READ_BYTES)
+                return
+            if not self._receive_block(client, queued):
+                return
+
+    def _receive_block(self, client: Client, queued: int) -> bool:
         """One block, or one recv if there is no block; True if a whole block has gone out."""
-        queued = client.channel.queued()
-        if queued < SPLICE_MIN_BYTES or not self._output.can_splice:
-            client.is_bulk = False
-            self._receive(client, READ_BYTES)
-            return False
         splice_bytes, rest_bytes = self._cut(client, queued)
         if splice_bytes < SPLICE_MIN_BYTES:
             self._receive(client, BULK_BYTES)
             return False
         if self._clock is not None:
             client.touched = self._clock()
+        outflow, seam = self.outflow, self._seam
         if self.framing.keeps_lines:
-            self._begin_line(client)
+            if seam.unfinished_by is not None and seam.needs_newline(client):
+                outflow.queue(b"\n")
+            if client.held is not None:
+                outflow.queue(self.framing.release(client))
+            seam.unfinished_by = client
         self._block = (client, splice_bytes, rest_bytes)
         return self._advance_block()
 
@@ -215,14 +229,6 @@ class Collector:
         newline = data.rfind(b"\n")
         return (len(data), 0) if newline < 0 else (newline, len(data) - newline)
 
-    def _begin_line(self, client: Client) -> None:
-        """What has to go out before a block of this client: a newline by L4, the bytes held of its first line."""
-        if self._seam.needs_newline(client):
-            self.outflow.queue(b"\n")
-        if client.held is not None:
-            self.outflow.queue(self.framing.release(client))
-        self._seam.unfinished_by = client
-
     def _advance_block(self) -> bool:
         """Splice what is left of the block; then receive its newline and what follows it. True when all is done."""
         if self._block is None or not self.outflow.flush():
@@ -244,9 +250,27 @@ class Collector:
             self.outflow.written += moved
             client.channel.note_received(moved)
         self._block = None
+        if rest_bytes and not left:
+            return self._receive_tail(client, rest_bytes)
         client.is_open = self.framing.keeps_lines
         self._receive_rest(client, left, rest_bytes)
         return client.is_bulk and client.channel.fd >= 0
+
+    def _receive_tail(self, client: Client, rest_bytes: int) -> bool:
+        """The newline that ends the block, and the unfinished line after it. They are queued, so they are there."""
+        rest = client.channel.try_receive(rest_bytes) or b""
+        if rest[:1] == b"\n":
+            self.outflow.queue(b"\n")
+            self._seam.unfinished_by = None
+            client.is_open = False
+            rest = rest[1:]
+        else:
+            client.is_open = (
+                True  # the client has changed its pages: its line goes on, and is nobody else's harm
+            )
+        if rest:
+            self.framing.feed(client, rest)
+        return True
 
     def _receive_rest(self, client: Client, left: int, rest_bytes: int) -> None:
         """By copying: what could not be spliced after all (a special file, an out-of-band byte), then the rest."""
@@ -300,8 +324,7 @@ class Collector:
 
     def drain(self) -> bool:
         """Write what can be written now; True if no client is left and nothing is on its way to the output."""
-        done = self._block is None and self.outflow.flush() and not self.outflow.bytes_unwritten()
-        return done and not self.clients
+        return self._block is None and self.outflow.drain() and not self.clients
 
     def bytes_written(self) -> int:
         return self.outflow.written

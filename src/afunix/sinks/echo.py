@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from ..kernel.channel import Channel
 from ..model.framing import PieceEnd
 from ..streams.readiness import HUNG_UP, READABLE, WRITABLE, Readiness
+from .records import make_room_for
 
 READ_BYTES = 64 << 10
 
@@ -44,6 +45,8 @@ class Echo:
     ) -> None:
         self.clients: dict[int, EchoClient] = {}
         self.on_progress: Callable[[], None] = lambda: None
+        self.bytes_lost = 0
+        """What came, and could not go back to a client that was still there."""
         self._sent = 0
         self._on_finished = on_finished
         self._clock = clock
@@ -94,9 +97,22 @@ class Echo:
             return False
         if record is None:
             return False
-        if not channel.try_send_record(record):
+        if not self._send_record(client, record):
             self._wait_for_room(client, record)
         return True
+
+    def _send_record(self, client: EchoClient, record: bytes) -> bool:
+        """As `Channel.try_send_record`, with a larger buffer if the client's was larger than ours."""
+        channel = client.channel
+        try:
+            return channel.try_send_record(record)
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            if make_room_for(channel.socket, len(record)):
+                return channel.try_send_record(record)
+            self.bytes_lost += len(record)
+            raise
 
     def _wait_for_room(self, client: EchoClient, data: bytes) -> None:
         client.pending = data
@@ -106,7 +122,7 @@ class Echo:
         assert client.pending is not None
         try:
             if self._exchange == self._exchange_record:
-                left = None if client.channel.try_send_record(client.pending) else client.pending
+                left = None if self._send_record(client, client.pending) else client.pending
             else:
                 left = client.pending[client.channel.try_send(client.pending) :] or None
         except OSError as error:
@@ -122,6 +138,8 @@ class Echo:
         """The client is gone; or its record is longer than what may be sent back (EMSGSIZE), and cut it must not be."""
         if not isinstance(error, ConnectionResetError | BrokenPipeError) and error.errno != errno.EMSGSIZE:
             raise error
+        if error.errno == errno.EMSGSIZE:
+            self.bytes_lost += client.channel.queued()
         self._finish(client, PieceEnd.RESET)
 
     def _finish(self, client: EchoClient, end: PieceEnd) -> None:
@@ -133,7 +151,8 @@ class Echo:
         channel.close()
 
     def drop(self, client: EchoClient, end: PieceEnd) -> None:
-        """End a client's conversation from our side."""
+        """End a client's conversation from our side; what it has not taken back is lost, and counted."""
+        self.bytes_lost += self._unreturned(client)
         self._finish(client, end)
 
     def connected(self) -> Iterable[EchoClient]:
@@ -155,8 +174,11 @@ class Echo:
         return 0.0
 
     def bytes_unwritten(self) -> int:
-        """Echo that its clients have not taken, and what they sent that was not read."""
-        return sum(len(client.pending or b"") + client.channel.queued() for client in self.clients.values())
+        """Echo that its clients have not taken, what they sent that was not read, and what was lost before."""
+        return self.bytes_lost + sum(self._unreturned(client) for client in self.clients.values())
+
+    def _unreturned(self, client: EchoClient) -> int:
+        return len(client.pending or b"") + client.channel.queued()
 
     def close(self) -> None:
         """Close every channel and watch nothing any more."""

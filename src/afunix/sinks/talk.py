@@ -8,6 +8,7 @@ that was taken for a client who left is lost, and counted: it was not meant for 
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -20,7 +21,7 @@ from ..kernel.pump import Pump
 from ..kernel.record_pump import FramedRecords, RecordPump
 from ..model.framing import PieceEnd
 from ..streams.pumping import PumpTask
-from ..streams.readiness import Readiness
+from ..streams.readiness import Readiness, RoomWatch
 
 
 class Conversation:
@@ -35,7 +36,11 @@ class Conversation:
 
 
 class Talk:
-    """Owns the channels it is given; the acceptor must hand over one at a time (`max_clients` 1)."""
+    """Owns the channels it is given; the acceptor must hand over one at a time (`max_clients` 1).
+
+    `on_failure(error)` is told of an output that broke; `on_stdin_failure(channel, error)` of STDIN that cannot be
+    read, or of a record in it that is too long (EMSGSIZE): the client gets its end of file, and is still heard.
+    """
 
     def __init__(
         self,
@@ -47,10 +52,13 @@ class Talk:
         escapes: bool,
         on_finished: Callable[[Channel, PieceEnd], None],
         on_failure: Callable[[OSError], None],
+        on_stdin_failure: Callable[[Channel, OSError], None] = lambda channel, error: None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.clients: dict[int, Conversation] = {}
         self.bytes_lost = 0
+        self._stalled_at: float | None = None
+        self._stalled_before_s = 0.0
         self._moved = 0
         self._ending = False
         self.on_progress: Callable[[], None] = lambda: None
@@ -61,10 +69,13 @@ class Talk:
         self._escapes = escapes
         self._on_finished = on_finished
         self._on_failure = on_failure
+        self._on_stdin_failure = on_stdin_failure
         self._clock = clock
         self._hang_ups: Readiness[Conversation] = Readiness(loop, self._on_hang_up)
+        self._room = RoomWatch(loop, self._on_room)
 
     def on_channel(self, channel: Channel) -> None:
+        self._room.cancel()  # its own pump waits for the output from now on
         conversation = Conversation(channel, self._pump_up(channel), self._pump_down(channel))
         self.clients[channel.fd] = conversation
         if self._clock is not None:
@@ -101,10 +112,27 @@ class Talk:
         text = TerminalText()
         return Pump(
             self._touching(channel, receive),
-            lambda data: self._output.try_write((data,)),
+            self._write,
             transform=text.show if self._escapes else None,
-            is_flushed=lambda: not self._output.stranded(),
+            is_flushed=self._is_flushed,
         )
+
+    def _write(self, data: memoryview) -> int:
+        taken = self._output.try_write((data,))
+        self._note_stall(taken < len(data))
+        return taken
+
+    def _is_flushed(self) -> bool:
+        is_flushed = self._output.is_flushed()
+        self._note_stall(not is_flushed)
+        return is_flushed
+
+    def _note_stall(self, is_stalled: bool) -> None:
+        """From now on the output takes nothing, or it has taken something: until then the clock stood still."""
+        now = self._loop.time()
+        if self._stalled_at is not None:
+            self._stalled_before_s += now - self._stalled_at
+        self._stalled_at = now if is_stalled else None
 
     def _touching(
         self, channel: Channel, receive: Callable[[int], bytes | None]
@@ -123,6 +151,10 @@ class Talk:
         return receive_and_touch
 
     def _on_up_finished(self, conversation: Conversation) -> None:
+        error = _stdin_failure(conversation.up)
+        if error is not None:
+            conversation.channel.end_sending()
+            self._on_stdin_failure(conversation.channel, error)
         if conversation.down.is_finished:
             self._finish(conversation)
 
@@ -143,13 +175,14 @@ class Talk:
         self.drop(conversation, PieceEnd.RESET if reset else PieceEnd.EOF)
 
     def drop(self, conversation: Conversation, end: PieceEnd) -> None:
-        """End a conversation from our side."""
+        """End a conversation from our side; what was taken for it, or sent by it and not read, is lost and counted."""
         channel = conversation.channel
         for task in conversation.tasks:
             task.close()
         self._hang_ups.remove(channel.fd)
         self._moved += conversation.down.moved
-        self.bytes_lost += conversation.up.held + conversation.down.held
+        self._note_stall(False)
+        self.bytes_lost += _unmoved(conversation)
         del self.clients[channel.fd]
         self._on_finished(channel, end)
         channel.close()
@@ -167,21 +200,31 @@ class Talk:
                 conversation.channel.end_receiving()
 
     def drain(self) -> bool:
-        return not self.clients and not self._output.stranded()
+        """True if nobody is there and STDOUT has everything; what a thread still writes for us is waited for."""
+        if self.clients:
+            return False
+        try:
+            is_through = self._output.is_flushed()
+        except OSError as error:
+            self._on_failure(error)
+            return False
+        if not is_through and self._output.wait_fd is not None:
+            self._room.wait(self._output.wait_fd)
+        return is_through
+
+    def _on_room(self) -> None:
+        self.on_progress()
 
     def bytes_written(self) -> int:
         return self._moved + sum(talk.down.moved for talk in self.clients.values())
 
     def stalled_s(self) -> float:
-        """Not known here: its pumps wait by themselves."""
-        return 0.0
+        now = 0.0 if self._stalled_at is None else self._loop.time() - self._stalled_at
+        return self._stalled_before_s + now
 
     def bytes_unwritten(self) -> int:
-        """What the present client said and STDOUT has not taken, and what was taken from STDIN for it."""
-        talking = self.clients.values()
-        return self.bytes_lost + sum(
-            talk.up.held + talk.down.held + talk.channel.queued() for talk in talking
-        )
+        """What clients said and STDOUT has not got, and what was taken from STDIN for one who did not get it."""
+        return self.bytes_lost + self._output.stranded() + sum(map(_unmoved, self.clients.values()))
 
     def close(self) -> None:
         """Close every channel and watch nothing any more."""
@@ -191,3 +234,19 @@ class Talk:
             conversation.channel.close()
         self.clients.clear()
         self._hang_ups.close()
+        self._room.cancel()
+
+
+def _unmoved(conversation: Conversation) -> int:
+    """Bytes that were taken from STDIN for it, or sent by it, and have not arrived."""
+    return conversation.up.held + conversation.down.held + conversation.channel.queued()
+
+
+def _stdin_failure(up: Pump | RecordPump) -> OSError | None:
+    """Why no more of STDIN goes to the client, if that is STDIN's fault."""
+    if up.too_long:
+        return OSError(
+            errno.EMSGSIZE,
+            f"a record of at least {up.too_long} bytes; at most {up.max_record_bytes} can be sent",
+        )
+    return up.source_error

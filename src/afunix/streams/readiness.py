@@ -69,9 +69,6 @@ class Readiness(Generic[T]):
         self._paused = False
         self._update()
 
-    def __contains__(self, fd: int) -> bool:
-        return fd in self._items
-
     def _update(self) -> None:
         wanted = bool(self._items) and not self._paused
         if wanted is not self._watched:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..blocking import dialling
 from ..blocking.conversation import Conversation
 from ..kernel import dial
+from ..kernel.descriptor_kind import DescriptorKind
 from ..kernel.input import Input
 from ..kernel.interrupts import Interrupted, Interrupts
-from ..kernel.output import Output, OutputKind
+from ..kernel.output import Output
 from ..kernel.pump import Pump
 from ..kernel.socket_types import type_word
 from ..model.address import Address
@@ -265,7 +266,7 @@ class _Run:
     def _escapes(self) -> bool:
         if self.output is None or self.settings.escape == "never":
             return False
-        return self.settings.escape == "always" or self.output.kind is OutputKind.TERMINAL
+        return self.settings.escape == "always" or self.output.kind is DescriptorKind.TERMINAL
 
     @property
     def _owns_socket(self) -> bool:

@@ -7,6 +7,7 @@ without ADDRESS   all inherited ones
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -35,7 +36,7 @@ def open_listeners(
     `on_unmatched(address, count)`: none of `count` inherited sockets is bound to `address`, so it is bound here.
 
     Raises:
-        AddressError: no address and nothing inherited, one address twice, types mixed.
+        AddressError: no address and nothing inherited, one address or descriptor twice, types mixed.
         WrongTypeError: an inherited socket is not of `socket_type`.
         AfunixError: as `Listener.open` and `activation.take`.
     """
@@ -48,14 +49,12 @@ def open_listeners(
     if len(set(addresses)) < len(addresses):
         twice = next(address for address in addresses if addresses.count(address) > 1)
         raise AddressError(f"{quote(str(twice))} is given twice")
-    matching = {found.address: found for found in announced}
     wanted: list[Address] = list(addresses) or [Address.inherited(found.fd) for found in announced]
+    sources = _sources(wanted, announced)
     with ExitStack() as opened:
         listeners: list[Listener] = []
-        for address in wanted:
-            found = matching.get(address)
-            if address.kind is AddressKind.INHERITED or found is not None:
-                source = address if found is None else Address.inherited(found.fd)
+        for address, source in zip(wanted, sources, strict=True):
+            if source is not None:
                 listener = _take(source, observer)
             else:
                 if announced:
@@ -73,6 +72,31 @@ def open_listeners(
             _check_type(listener, listeners[0], socket_type)
         opened.pop_all()
     return listeners
+
+
+def _sources(wanted: Sequence[Address], announced: Sequence[activation.Inherited]) -> list[Address | None]:
+    """For each address the inherited socket to take; None: it is to be bound.
+
+    Raises:
+        AddressError: two of them lead to one descriptor, which two owners would close twice.
+    """
+    matching = {found.address: found.fd for found in announced}
+    named = {os.fsencode(found.name): found.fd for found in announced}
+    users: dict[int, Address] = {}
+    sources: list[Address | None] = []
+    for address in wanted:
+        if address.kind is AddressKind.INHERITED:
+            fd = address.descriptor if address.name.isdigit() else named.get(address.name)
+            sources.append(address)  # a number or name that is none is `activation.take`'s to refuse
+        else:
+            fd = matching.get(address)
+            sources.append(None if fd is None else Address.inherited(fd))
+        if fd is not None and users.setdefault(fd, address) is not address:
+            raise AddressError(
+                f"{quote(str(users[fd]))} and {quote(str(address))} are one inherited socket (descriptor {fd})",
+                hint="name it once",
+            )
+    return sources
 
 
 def _take(address: Address, observer: Observer | None) -> Listener:

@@ -91,13 +91,17 @@ def _told(on_open: Callable[[Client, int], None], line: object, size: int) -> No
 
 
 def _piece_renderer(wanted: Presentation) -> Render:
-    return render_piece if wanted.label is None else partial(_render_labelled, wanted.label)
+    if wanted.label is None:
+        return render_piece
+    return partial(_render_labelled, wanted.label, RecordFormat.NULL if wanted.null else RecordFormat.LINES)
 
 
-def _render_labelled(label: Label, sender: Sender, data: bytes, end: PieceEnd, now: float) -> bytes:
-    """Label, bytes, and a newline if they have none: a record may bring its own."""
-    newline = b"" if end is PieceEnd.RECORD and data.endswith(b"\n") else b"\n"
-    return label.render(sender, now) + data + newline
+def _render_labelled(
+    label: Label, ending: RecordFormat, sender: Sender, data: bytes, end: PieceEnd, now: float
+) -> bytes:
+    """Label, bytes, and what ends them: a record is framed as without a label, any other piece is a line."""
+    ended = frame(data, ending) if end is PieceEnd.RECORD else data + b"\n"
+    return label.render(sender, now) + ended
 
 
 def _known(sender: Sender | None) -> Sender:

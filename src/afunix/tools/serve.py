@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from ..kernel.limits import raise_descriptor_limit
@@ -19,7 +20,7 @@ from ..kernel.socket_types import TYPE_NUMBERS
 from ..model.address import Address
 from ..model.errors import AddressError
 from ..model.events import Observer
-from ..sinks.records import accept_credentials
+from ..sinks.datagrams import accept_credentials
 from .listeners import open_listeners
 from .service import STOP_SIGNALS, Service
 from .settings import Cause, ServeResult, ServeSettings, Use
@@ -38,13 +39,14 @@ def serve(
     """Serve until something ends it. STDOUT is descriptor 1, STDIN (only for TALK) 0; they stay open.
 
     `observer` is told of every call and client, `alerts` only of what somebody should know. `on_ready` is called
-    once clients can connect.
+    once clients can connect. The first SIGTERM, SIGINT or SIGHUP stops it whole, a second one at once. One that
+    comes after the end has its effect when this returns: the handlers are then those that were there before.
 
     Raises:
         AfunixError: the listeners cannot be had; nothing is left behind.
     """
     if settings.socket_type is not None:
-        _check_type(settings, TYPE_NUMBERS[settings.socket_type])
+        _refuse_meaningless(settings, TYPE_NUMBERS[settings.socket_type])
     max_clients = _max_clients(settings)
     # Between bind and the handlers of signals these wait, or they would leave the path behind.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -59,13 +61,10 @@ def serve(
             observer=observer,
         )
         try:
-            _check_type(settings, listeners[0].type)
-            loop = asyncio.new_event_loop()
-            try:
+            _refuse_meaningless(settings, listeners[0].type)
+            with _loop() as loop:
                 run = Service(settings, listeners, loop, max_clients, observer, alerts)
                 return run.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
-            finally:
-                loop.close()
         finally:
             for listener in listeners:
                 listener.close()
@@ -73,12 +72,29 @@ def serve(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+@contextmanager
+def _loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop whose end leaves STOP_SIGNALS blocked, and their handlers as they were before it."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    loop = asyncio.new_event_loop()
+    try:
+        yield loop
+    finally:
+        # The loop closes the pipe that it is woken through before it takes its handlers back, and gives SIGINT
+        # Python's, which raises. What comes meanwhile waits until the paths are removed, and then kills.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        loop.close()
+        for number, handler in before.items():
+            if handler is not None:  # None: not set from Python, and asyncio has replaced it for good
+                signal.signal(number, handler)
+
+
 def _max_clients(settings: ServeSettings) -> int:
     limit = raise_descriptor_limit()
     return limit if settings.max_clients is None else settings.max_clients
 
 
-def _check_type(settings: ServeSettings, number: int) -> None:
+def _refuse_meaningless(settings: ServeSettings, number: int) -> None:
     """Refuse options that mean nothing to sockets of that type; before anything is bound where that is known."""
     if settings.presentation.null and number == socket.SOCK_STREAM:
         raise AddressError(

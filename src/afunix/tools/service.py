@@ -16,15 +16,17 @@ from typing import Any
 
 from ..kernel import activation
 from ..kernel.channel import Channel, TracedChannel
+from ..kernel.descriptor_kind import DescriptorKind
 from ..kernel.input import Input
 from ..kernel.listener import Listener
-from ..kernel.output import Output, OutputKind
+from ..kernel.output import Output
 from ..model.events import Closed, LineOpened, Observer, PeerReset, Stopping, WentIdle
 from ..model.framing import PieceEnd
 from ..sinks.base import Sink
 from ..sinks.collector import Client, Collector
+from ..sinks.datagrams import DatagramCollector
 from ..sinks.echo import Echo
-from ..sinks.records import DatagramCollector, RecordCollector
+from ..sinks.records import RecordCollector
 from ..sinks.talk import Talk
 from ..streams.acceptor import Acceptor
 from ..streams.idle import IdleWatch, Touched
@@ -56,7 +58,6 @@ class Service:
         self._observer = observer
         self._alerts = alerts
         self._result = ServeResult()
-        self._told_open: set[int] = set()
         self._output = Output(1)
         self._stdin = Input(0) if settings.use is Use.TALK else None
         self._hang_up: Readiness[Output] = Readiness(loop, self._on_output_gone)
@@ -164,11 +165,12 @@ class Service:
     ) -> ServeResult:
         """From the first client to the end. `take_signals()` lets those come that waited until somebody listens."""
         settings = self._settings
+        self._loop.set_exception_handler(self._on_fault)
         self._watch_output()
         watch_signals(self._loop, STOP_SIGNALS, self._on_signal)
         take_signals()
         if settings.timeout_s is not None:
-            self._loop.call_later(settings.timeout_s, self._begin_stop, Cause.TIMEOUT, "--timeout")
+            self._loop.call_later(settings.timeout_s, self._on_timeout)
         try:
             if isinstance(self._sink, DatagramCollector):
                 self._sink.start()
@@ -183,7 +185,7 @@ class Service:
 
     def _watch_output(self) -> None:
         """Notice that the reader of STDOUT has gone also when there is nothing to write."""
-        never_gone = self._output.kind in (OutputKind.FILE, OutputKind.DEVICE)
+        never_gone = self._output.kind in (DescriptorKind.FILE, DescriptorKind.DEVICE)
         if self._settings.use is not Use.ECHO and not never_gone:
             self._hang_up.add(self._output.fd, self._output, events=0)
 
@@ -224,12 +226,15 @@ class Service:
 
     def _on_open_line(self, client: Client, held: int) -> None:
         connection = client.channel.connection
-        if self._alerts is not None and connection not in self._told_open:
-            self._told_open.add(connection)
+        if self._alerts is not None and not client.was_told:
+            client.was_told = True
             limit = self._settings.presentation.max_line
             self._alerts(LineOpened(client.channel.fd, connection, held, limit))
 
     def _on_idle(self, client: Any) -> None:
+        if client.channel.queued():
+            client.touched = self._active_time()  # it has spoken, and it is we who have not listened yet
+            return
         limit_s = self._settings.idle_timeout_s or 0.0
         if self._observer is not None:
             self._observer(WentIdle(client.channel.fd, client.channel.connection, limit_s))
@@ -252,14 +257,34 @@ class Service:
         self._result.error = error
         self._begin_stop(Cause.ACCEPT_FAILED, "accept")
 
+    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What no callback expected: end with it, for going on could be a spin. The first one is the cause."""
+        fault = context.get("exception")
+        if self._result.fault is None:
+            self._result.fault = fault if isinstance(fault, Exception) else RuntimeError(context["message"])
+            self._result.cause = Cause.FAULT
+        self._stop.give_up()
+
     def _on_signal(self, number: signal.Signals) -> None:
-        is_second = self._stop.has_begun and self._result.cause is Cause.SIGNAL
+        """The first stops, or, if something else has begun the stop, ends its waiting; the second ends all."""
+        is_first = not self._result.signal_number
         self._result.signal_number = number
-        if is_second:
+        if not self._stop.has_begun:
+            self._begin_stop(Cause.SIGNAL, number.name)
+        elif is_first:
+            self._stop.end_drain()
+        else:
+            self._result.cause = Cause.SIGNAL
             self._result.is_forced = True
             self._stop.give_up()
-        else:
-            self._begin_stop(Cause.SIGNAL, number.name)
+
+    def _on_timeout(self) -> None:
+        """The whole run is over, so there is no draining either."""
+        if self._stop.has_begun:
+            self._stop.end_drain()
+            return
+        self._begin_stop(Cause.TIMEOUT, "--timeout")
+        self._stop.end_drain()
 
     def _begin_stop(self, cause: Cause, words: str) -> None:
         if self._stop.has_begun:

@@ -29,6 +29,7 @@ class Cause(Enum):
     OUTPUT_GONE = "the reader of STDOUT has gone"
     OUTPUT_FAILED = "STDOUT failed"
     ACCEPT_FAILED = "accept failed"
+    FAULT = "something failed that should not have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class ServeResult:
     signal_number: int = 0
     is_forced: bool = False
     error: OSError | None = None
+    fault: Exception | None = None
     bytes_lost: int = 0
     connected: int = 0
     served: int = 0

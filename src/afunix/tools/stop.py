@@ -36,6 +36,7 @@ class Stop:
         on_end: Callable[[int], None],
     ) -> None:
         self.has_begun = False
+        self._is_ending = False
         self.left_behind: list[AfunixError] = []
         self._loop = loop
         self._acceptor = acceptor
@@ -68,7 +69,16 @@ class Stop:
             if obstacle is not None:
                 self.left_behind.append(obstacle)
 
+    def end_drain(self) -> None:
+        """Let nobody talk any longer; harmless if that is so already."""
+        if self.has_begun and not self._is_ending:
+            self._end_conversations()
+            self.go_on()
+
     def _end_conversations(self) -> None:
+        self._is_ending = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._acceptor.on_channel = self._on_late_channel
         self._sink.end_conversations()
         self._wait_patiently()
