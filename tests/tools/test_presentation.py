@@ -110,7 +110,7 @@ def test_line_that_is_let_out_is_told_of_its_client() -> None:
         (Presentation(null=True), b"one\0\0two\n\0"),
         (Presentation(raw=True), b"onetwo\n"),
         (Presentation(label=LABEL), b"1|one\n1|\n1|two\n"),
-        (Presentation(label=LABEL, null=True), b"1|one\01|\01|two\n\0"),
+        (Presentation(label=LABEL, null=True), b"1|one\x001|\x001|two\n\x00"),
         (Presentation(escapes=True), b"one\n\ntwo\n"),
     ],
 )
