@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -25,6 +26,7 @@ from afunix.model.events import (
     PeerReset,
     Refused,
     StaleRemoved,
+    StdinFailed,
     Stopping,
     Unlinked,
     WentIdle,
@@ -191,3 +193,10 @@ def test_directory_that_everybody_can_write_in_is_told(capfd: Captured, sock_dir
     os.chmod(sock_dir, 0o777)
     narration.warn_of_directories([address, Address.abstract(b"x")])
     assert "everybody can write in the directory of" in capfd.readouterr().err
+
+
+def test_stdin_that_cannot_go_to_a_client_is_a_warning(capfd: Captured) -> None:
+    narration, _ = narrate()
+    narration.alert(StdinFailed(7, 2, errno.EMSGSIZE, "Message too long"))
+    told_words = capfd.readouterr().err
+    assert told_words == "afunix: warning: STDIN goes no further to client 2: message too long (EMSGSIZE)\n"

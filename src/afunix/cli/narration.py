@@ -14,6 +14,7 @@ from ..kernel import names
 from ..kernel.socket_file import is_parent_world_writable
 from ..model import events
 from ..model.address import Address
+from ..model.errors import errno_name
 from ..model.escaping import quote
 from ..model.framing import MAX_HELD_BYTES
 from .messages import Messages, plain
@@ -65,6 +66,11 @@ class Narration:
             self._pause(event)
         elif isinstance(event, events.AcceptResumed):
             self._messages.note("accepting clients again")
+        elif isinstance(event, events.StdinFailed):
+            reason = event.reason[:1].lower() + event.reason[1:]
+            self._messages.warn(
+                f"STDIN goes no further to client {event.connection}: {reason} ({errno_name(event.errno)})"
+            )
 
     def _open_line(self, event: events.LineOpened) -> None:
         if event.held < event.limit:

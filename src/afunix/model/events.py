@@ -170,6 +170,15 @@ class AcceptResumed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StdinFailed(Event):
+    """What should have gone from STDIN to a client could not: it cannot be read, or a record in it is too long."""
+
+    connection: int
+    errno: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unlinked(Event):
     """Our socket file was removed; False if it was no longer ours, and so was left alone."""
 

@@ -20,7 +20,7 @@ from ..kernel.descriptor_kind import DescriptorKind
 from ..kernel.input import Input
 from ..kernel.listener import Listener
 from ..kernel.output import Output
-from ..model.events import Closed, LineOpened, Observer, PeerReset, Stopping, WentIdle
+from ..model.events import Closed, LineOpened, Observer, PeerReset, StdinFailed, Stopping, WentIdle
 from ..model.framing import PieceEnd
 from ..sinks.base import Sink
 from ..sinks.collector import Client, Collector
@@ -113,6 +113,7 @@ class Service:
             escapes=presentation.escapes,
             on_finished=self._on_finished,
             on_failure=self._on_output_failure,
+            on_stdin_failure=self._on_stdin_failure,
             clock=self._clock(),
         )
 
@@ -241,6 +242,11 @@ class Service:
         if self._settings.once:
             self._result.idle_s = limit_s
         self._sink.drop(client, PieceEnd.EOF)
+
+    def _on_stdin_failure(self, channel: Channel, error: OSError) -> None:
+        if self._alerts is not None:
+            reason = error.strerror or str(error)
+            self._alerts(StdinFailed(channel.fd, channel.connection, error.errno or 0, reason))
 
     def _on_output_gone(self, output: Output, events: int) -> None:
         self._on_output_failure(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
