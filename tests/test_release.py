@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import Parser
 from zipfile import ZipFile
 
 import pytest
@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZipFile]:
 
 @pytest.fixture
 def metadata(wheel: ZipFile) -> Message:
-    return BytesParser().parsebytes(wheel.read(f"{DIST_INFO}/METADATA"))
+    return Parser().parsestr(wheel.read(f"{DIST_INFO}/METADATA").decode())
 
 
 def source_files() -> Iterator[str]:

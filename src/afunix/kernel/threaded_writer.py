@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 from collections.abc import Sequence
 
@@ -63,6 +64,7 @@ class ThreadedWriter:
             return not self._work
 
     def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the main thread's
         while True:
             with self._wake:
                 while self._work == b"":
@@ -89,13 +91,16 @@ class ThreadedWriter:
                 os.eventfd_read(self.ready_fd)  # writable again
 
     def _write_some(self, view: memoryview) -> int:
-        """Wait here: for write(2) does not, if somebody else made the open file non-blocking."""
+        """What a pipe that polls writable takes at once, so that `pending` is exact also when nobody reads on.
+
+        Wait here: for write(2) does not, if somebody else made the open file non-blocking.
+        """
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        poll.poll()
         try:
-            return os.write(self._fd, view)
+            return os.write(self._fd, view[: select.PIPE_BUF])
         except BlockingIOError:
-            poll = select.poll()
-            poll.register(self._fd, select.POLLOUT)
-            poll.poll()
             return 0
 
     def close(self) -> None:
