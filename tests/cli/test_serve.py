@@ -659,6 +659,9 @@ def test_stdout_may_be_a_file(sock_dir: str, flags: int) -> None:
     out = os.open(f"{sock_dir}/out", flags | os.O_CREAT)
     with open(out, "wb") as file, serving(sock_dir, stdout=file) as service:
         service.send(HUNDRED)
+        wait_until(
+            lambda: os.path.getsize(f"{sock_dir}/out") == len(HUNDRED)
+        )  # or the next one may overtake it
         service.send(b"end")
         assert service.stop().status == 0
         with open(f"{sock_dir}/out", "rb") as written:
