@@ -775,3 +775,15 @@ def test_close_closes_every_channel_and_watches_nothing() -> None:
         assert ana.channel.is_closed
         assert bo.channel.is_closed
         piped.loop.turn(2)
+
+
+def test_queue_that_grows_while_it_is_looked_at_is_no_harm() -> None:
+    """Between FIONREAD and the peek a fast sender goes on; what came then belongs to the next block."""
+    with collecting_to_a_pipe() as piped:
+        piped.keep_lines()
+        ana = piped.join()
+        ana.say(b"x" * 30_000)
+        client = piped.collector.clients[ana.channel.fd]
+        queued = client.channel.queued()
+        ana.say(b"y\n")
+        assert piped.collector._cut(client, queued) == (0, 0)

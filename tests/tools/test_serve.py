@@ -121,7 +121,7 @@ def run(directory: str, script: Script, settings: ServeSettings | None = None, o
             on_ready=lambda listeners: thread.start(),
         )
     thread.join(PATIENCE_S)
-    assert not faults, faults
+    assert not faults, (faults, ran.result)
     os.set_blocking(reader, False)
     ran.out = os.read(reader, 8 << 20) if out is None else b""
     os.close(reader)

@@ -212,7 +212,7 @@ class Collector:
             return self._cut_open(client, queued)
         for tail_bytes in PEEK_TAILS:
             offset = queued - tail_bytes if queued > tail_bytes else 0
-            tail = client.channel.try_peek(tail_bytes, offset)
+            tail = client.channel.try_peek(queued - offset, offset)  # no more: the queue may have grown
             if not tail:
                 break
             newline = tail.rfind(b"\n")
