@@ -24,7 +24,7 @@ from tests.peers import require
 from tests.program import PATIENCE_S, Ended, command, ended, environment, run, start
 
 from afunix.cli.serve import _STATUS_AFTER
-from afunix.tools.settings import Cause, ServeResult
+from afunix.tools.settings import Cause, ServeResult, TurnedAway
 
 HUNDRED = b"".join(b"%099d\n" % number for number in range(20_000))
 """2 MB of 100-byte lines: more than any buffer on the way."""
@@ -422,6 +422,58 @@ def test_service_resumes_when_descriptors_are_given_back(sock_dir: str) -> None:
         assert service.read(3) == b"hi\n"
 
 
+def lower_descriptors(service: Service, below: int) -> socket.socket:
+    """Set the limit of a running `serve` to `below` fewer than it has open; its one client, who has said `hi`."""
+    client = service.connect()
+    client.send(b"hi\n")
+    assert service.read(3) == b"hi\n"  # whatever was open only for its start is closed by now
+    _, hard = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
+    used = len(os.listdir(f"/proc/{service.process.pid}/fd"))
+    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (used - below, hard))
+    return client
+
+
+@contextmanager
+def serving_without_file(directory: str) -> Iterator[Service]:
+    """On an abstract name: there is no file, whose descriptor would be given back at the start of a stop."""
+    name = f"afunix-{os.path.basename(directory)}"
+    with serving(directory, address=f"@{name}") as service:
+        service.path = f"\0{name}"
+        yield service
+
+
+def test_clients_that_a_stop_cannot_accept_are_status_8_with_their_number(sock_dir: str) -> None:
+    with serving_without_file(sock_dir) as service:
+        lower_descriptors(service, 1)
+        service.connect().send(b"unheard\n")
+        service.connect()
+        end = service.stop()
+    assert (end.status, end.out) == (8, b"")
+    assert end.err.endswith(
+        "afunix: error: 2 clients were left in the backlog unaccepted, and 8 bytes that they had sent are lost:"
+        " too many open files (EMFILE)\n"
+        "afunix: hint: 'ulimit -n' sets how many descriptors a process may have\n"
+    )
+
+
+def test_a_stop_without_descriptors_and_without_clients_loses_nothing(sock_dir: str) -> None:
+    with serving_without_file(sock_dir) as service:
+        lower_descriptors(service, 1)
+        assert service.stop().status == 0
+
+
+def test_descriptors_that_come_back_during_a_stop_are_used(sock_dir: str) -> None:
+    with serving_without_file(sock_dir) as service:
+        before = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
+        client = lower_descriptors(service, 1)
+        service.connect().send(b"heard\n")
+        service.process.send_signal(signal.SIGTERM)
+        assert client.recv(1) == b""
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, before)
+        end = ended(service.process)
+    assert (end.status, end.out) == (0, b"heard\n")
+
+
 # The socket file
 
 
@@ -769,6 +821,17 @@ def test_idle_timeout_of_the_only_client_is_status_7(sock_dir: str) -> None:
         (ServeResult(Cause.OUTPUT_GONE), -signal.SIGPIPE, ""),
         (ServeResult(Cause.OUTPUT_GONE, bytes_lost=5), -signal.SIGPIPE, ""),
         (ServeResult(Cause.OUTPUT_FAILED, error=OSError(28, "No space"), bytes_lost=5), 1, "5 bytes that"),
+        (
+            ServeResult(turned_away=TurnedAway(24, 1, True, 0)),
+            8,
+            "error: 1 client was left in the backlog unac",
+        ),
+        (
+            ServeResult(Cause.TIMEOUT, turned_away=TurnedAway(23, 2, False, 9)),
+            8,
+            "at least 2 clients were left",
+        ),
+        (ServeResult(turned_away=TurnedAway(12, 0, False, 0)), 8, "clients may have been left"),
         (ServeResult(Cause.ACCEPT_FAILED, error=OSError(22, "Invalid argument")), 1, "(EINVAL)"),
     ],
 )

@@ -4,6 +4,8 @@ Rows 38, 40, 42, 44, 46.
 
 from __future__ import annotations
 
+import os
+import re
 import resource
 import signal
 import socket
@@ -76,6 +78,35 @@ def test_descriptors_that_others_hold_are_waited_for_without_spinning(user: User
         strangers.act("limit", user.uid, str(serve.pid), str(enough))
         serve.wait_for_out(lambda out: out == b"waited\n")
         assert serve.err().count("EMFILE") == 1
+
+
+def test_every_byte_is_accounted_for_when_a_stop_finds_neither_descriptors_nor_a_reader(
+    user: User, place: str
+) -> None:
+    """Who was accepted is lost with his bytes, who still waits in the backlog with his."""
+    path = f"{place}/s"
+    out_read, out_write = os.pipe()
+    line = b"x" * 0xFFFF + b"\n"
+    with (
+        Serve(user, "--max-clients", "1000", path, stdout=out_write, preexec_fn=limit_descriptors) as serve,
+        ExitStack() as stack,
+    ):
+        os.close(out_write)
+        for _ in range(100):
+            stack.enter_context(connected(path)).sendall(line)
+        until(lambda: "EMFILE" in serve.err(), "it accepts nobody any more")
+        end = serve.stop()
+        with open(out_read, "rb") as reader:
+            written = len(reader.read())
+    lost = re.search(r"error: (\d+) bytes could not be handed on", end.err)
+    left = re.search(
+        r"error: (\d+) clients were left .* and (\d+) bytes that they had sent are lost", end.err
+    )
+    assert end.status == 8
+    assert lost is not None
+    assert left is not None
+    assert int(left[2]) == int(left[1]) * len(line)
+    assert written + int(lost[1]) + int(left[2]) == 100 * len(line)
 
 
 @timed

@@ -49,7 +49,7 @@ def as_service(sockets: Sequence[socket.socket], names: str, act: Callable[[], A
             for number, copy in enumerate(copies):
                 os.dup2(copy, 3 + number)
             os.environ.update(LISTEN_FDS=str(len(sockets)), LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=names)
-            activation._announced.cache_clear()  # the parent has read its own environment
+            activation._read.cache_clear()  # the parent has read its own environment
             os.write(high, pickle.dumps(act()))
             status = 0
         finally:

@@ -5,16 +5,18 @@ is in test_serve and test_stop.
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 
 from afunix.kernel.channel import Channel
 from afunix.kernel.listener import Listener
+from afunix.model import events
 from afunix.model.address import Address
 from afunix.sinks.collector import Collector
 from afunix.sinks.datagrams import DatagramCollector
@@ -22,7 +24,7 @@ from afunix.sinks.echo import Echo
 from afunix.sinks.records import RecordCollector
 from afunix.sinks.talk import Talk
 from afunix.tools.service import Service
-from afunix.tools.settings import Cause, ServeSettings, Use
+from afunix.tools.settings import Cause, ServeSettings, TurnedAway, Use
 
 EXPECTED = [
     ("stream", Use.COLLECT, Collector),
@@ -119,3 +121,30 @@ def test_a_timeout_leaves_no_time_to_drain(sock_dir: str) -> None:
         service._acceptor.live = 1
         service._on_timeout()
         assert service._stop._is_ending
+
+
+def test_accept_that_fails_during_a_stop_is_its_cause(sock_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits in the queue is not heard, so it is no good end."""
+
+    def fail() -> None:
+        raise OSError(errno.EBADF, "")
+
+    with service_on(sock_dir) as (service, _loop):
+        monkeypatch.setattr(service._listeners[0], "accept_named", fail)
+        service._begin_stop(Cause.SIGNAL, "SIGTERM")
+        assert service._result.cause is Cause.ACCEPT_FAILED
+        assert service._result.error is not None
+
+
+def test_what_an_observer_is_told_of_who_was_turned_away_is_a_whole_life(sock_dir: str) -> None:
+    seen: list[events.Event] = []
+    listener = Listener.open(Address.parse(f"{sock_dir}/s"))
+    loop = asyncio.new_event_loop()
+    with socket.socket(socket.AF_UNIX) as client, closing(loop), closing(listener):
+        service = Service(ServeSettings(()), [listener], loop, 10, seen.append, None)
+        client.connect(f"{sock_dir}/s")
+        client.send(b"unheard")
+        assert service._stop._turn_away_queued() == TurnedAway(0, clients=1, is_certain=True, sent=7)
+        service._close()
+    assert [type(event) for event in seen] == [events.Accepted, events.Closed]
+    assert service._acceptor.live == 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 
 import pytest
 
-from afunix.tools.settings import Cause, ServeResult, ServeSettings, Use
+from afunix.tools.settings import Cause, ServeResult, ServeSettings, TurnedAway, Use
 
 
 def test_defaults_collect_without_a_limit_of_time() -> None:
@@ -27,3 +28,9 @@ def test_settings_cannot_be_changed_during_a_run() -> None:
 def test_a_new_result_has_lost_nothing() -> None:
     assert (ServeResult().bytes_lost, ServeResult().left_behind) == (0, [])
     assert ServeResult().cause is Cause.SIGNAL
+    assert not ServeResult().has_losses
+
+
+def test_bytes_and_clients_can_be_lost_each_without_the_other() -> None:
+    assert ServeResult(bytes_lost=1).has_losses
+    assert ServeResult(turned_away=TurnedAway(errno.EMFILE, clients=0, is_certain=False, sent=0)).has_losses

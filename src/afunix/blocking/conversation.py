@@ -88,9 +88,7 @@ class Conversation:
         )
 
     def run(self) -> Ending:
-        """Move bytes until there is a reason to stop. After a signal, what has been received is written
-        first.
-        """
+        """Move bytes until there is a reason to stop. After a signal, what has been received is written first."""
         while True:
             self._step()
             ending = self._ending()
@@ -120,9 +118,7 @@ class Conversation:
 
     @staticmethod
     def _needs_no_poll(wants: Wants, of_end: Wants, end: Input | Output | None) -> bool:
-        """Can it be stepped again at once? The channel can always be polled, the other `end` of a pump not
-        always.
-        """
+        """Can it be stepped again at once? The channel can always be polled, the other `end` not always."""
         return wants is Wants.TURN or (wants is of_end and (end is None or end.wait_fd is None))
 
     def _ending(self) -> Ending | None:
@@ -138,9 +134,7 @@ class Conversation:
         return None if self._patience is None else self._patience.expiry(self._now())
 
     def _must_not_wait_for_more(self) -> bool:
-        """Sending is over, and all that has come is written: is there no point in waiting for the peer's
-        end?
-        """
+        """Sending is over, and all that has come is written: is there no point in waiting for the peer's end?"""
         outward = self.outward
         if outward is None:
             return False
@@ -210,9 +204,7 @@ class Conversation:
         self._out_wants = Wants.NOTHING
 
     def _flush(self) -> None:
-        """Write what was received so far, and what waits in the socket; the peer can send no more
-        meanwhile.
-        """
+        """Write what was received so far, and what waits in the socket; the peer can send no more meanwhile."""
         if self.has_end and not self._is_shared:
             self.channel.end_receiving()
         deadline = self._now() + _FLUSH_PATIENCE_S

@@ -21,6 +21,8 @@ from .messages import Messages, plain
 
 REFUSALS_EVERY_S = 1.0
 
+DESCRIPTORS_HINT = "'ulimit -n' sets how many descriptors a process may have"
+
 
 class Narration:
     """`observer` is what the tool is given for all events, None if nobody wants them; `alert` for the important."""
@@ -99,7 +101,7 @@ class Narration:
         if event.errno:
             self._messages.warn(
                 f"accepting no clients for now: {plain(event.reason)}; they wait in the backlog",
-                "'ulimit -n' sets how many descriptors a process may have",
+                DESCRIPTORS_HINT,
             )
         else:
             self._messages.note(f"new clients wait: {event.reason}")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -19,9 +20,9 @@ from ..model.escaping import quote
 from ..model.framing import MAX_LINE_BYTES
 from ..model.rules import Rule, Rules, parse_id
 from ..tools.presentation import Presentation
-from ..tools.serve import Cause, ServeResult, ServeSettings, Use, serve
-from .messages import STATUSES_HELP, Messages, explain, say_error
-from .narration import Narration
+from ..tools.serve import Cause, ServeResult, ServeSettings, TurnedAway, Use, serve
+from .messages import STATUSES_HELP, Messages, explain, plain, say_error
+from .narration import DESCRIPTORS_HINT, Narration
 from .options import ADDRESS, DURATION, SIZE, escape_option, exclude, talk_options, time_options, type_option
 from .standard import require_stdout
 
@@ -246,11 +247,11 @@ def _given(*options: tuple[str, bool]) -> tuple[str, ...]:
 def _after_signal(result: ServeResult) -> int:
     if result.is_forced:
         return -result.signal_number
-    return _lost(result) if result.bytes_lost else 0
+    return _lost(result) if result.has_losses else 0
 
 
 def _after_once(result: ServeResult) -> int:
-    if result.bytes_lost:
+    if result.has_losses:
         return _lost(result)
     if result.idle_s is not None:
         say_error(f"timed out: the client moved no byte for {result.idle_s:g} s (--idle-timeout)")
@@ -259,7 +260,7 @@ def _after_once(result: ServeResult) -> int:
 
 
 def _after_timeout(result: ServeResult) -> int:
-    if result.bytes_lost:
+    if result.has_losses:
         return _lost(result)
     say_error(f"timed out (--timeout): {_connected(result.connected)}")
     return 7
@@ -293,11 +294,29 @@ def _after_fault(result: ServeResult) -> int:
 
 
 def _lost(result: ServeResult) -> int:
-    say_error(
-        f"{result.bytes_lost} bytes could not be handed on before the end",
-        "whoever reads STDOUT (or, with --echo, the client) has stopped reading",
-    )
+    if result.bytes_lost:
+        say_error(
+            f"{result.bytes_lost} bytes could not be handed on before the end",
+            "whoever reads STDOUT (or, with --echo, the client) has stopped reading",
+        )
+    if result.turned_away is not None:
+        say_error(
+            _turned_away(result.turned_away),
+            DESCRIPTORS_HINT if result.turned_away.errno == errno.EMFILE else None,
+        )
     return 8
+
+
+def _turned_away(those: TurnedAway) -> str:
+    """`at least 2 clients were left in the backlog unaccepted, and 12 bytes …: too many open files (EMFILE)`."""
+    if not those.clients:
+        who = "clients may have been"
+    else:
+        count = "1 client was" if those.clients == 1 else f"{those.clients} clients were"
+        who = count if those.is_certain else f"at least {count}"
+    sent = f", and {those.sent} bytes that they had sent are lost" if those.sent else ""
+    why = f"{plain(os.strerror(those.errno))} ({errno_name(those.errno)})"
+    return f"{who} left in the backlog unaccepted{sent}: {why}"
 
 
 _STATUS_AFTER: dict[Cause, Callable[[ServeResult], int]] = {

@@ -34,9 +34,7 @@ class Wants(Enum):
 
 
 class Mover(Protocol):
-    """A way past our own memory. `is_usable` turns False once the kernel, or the file, does not allow it (any
-    more).
-    """
+    """A way past our own memory. `is_usable` turns False once the kernel, or the file, does not allow it (any more)."""
 
     is_usable: bool
     min_bytes: int
@@ -55,13 +53,52 @@ class Mover(Protocol):
         """Give back what the mover holds (a mapping, not the descriptors)."""
 
 
-class Pump:
-    """One direction. Owns neither end; `close()` gives back what a mover holds.
+class Direction:
+    """The source's side of a pump, whatever becomes of the bytes, and how far it has come. Owns neither end.
 
-    `receive` and `send` are those of a Channel, an Input or an Output: None, respectively 0, means "not now".
-    `transform(data, final)` changes what is passed on, and may hold some back until `final`. `is_flushed`
-    says whether the sink has passed on what it took; `at_end` is called once, when the source's last byte is
-    through.
+    `receive` is that of a Channel or an Input: None means "not now". `at_end` is called once, when the source's
+    last byte is through.
+    """
+
+    def __init__(self, receive: Callable[[int], bytes | None], at_end: Callable[[], None]) -> None:
+        self._receive = receive
+        self._at_end = at_end
+        self.taken = 0
+        """Bytes that left the source."""
+        self.moved = 0
+        """Bytes that the sink took; differs from `taken` by what is held, and by what was added or left out."""
+        self.source_ended = False
+        self.source_error: OSError | None = None
+        self.sink_error: OSError | None = None
+        self.is_finished = False
+
+    def _take(self) -> bytes | Wants:
+        """The next bytes, b"" at the end; or what to wait for if there are none."""
+        try:
+            data = self._receive(CHUNK_BYTES)
+        except OSError as error:
+            self.source_error = error
+            return self._finish()
+        if data is None:
+            return Wants.SOURCE
+        self.taken += len(data)
+        self.source_ended = not data
+        return data
+
+    def _finish(self) -> Wants:
+        self.is_finished = True
+        return Wants.NOTHING
+
+    def close(self) -> None:
+        """Finish, wherever it stands; idempotent."""
+        self._finish()
+
+
+class Pump(Direction):
+    """One direction, bytes to bytes. `close()` gives back what a mover holds.
+
+    `send` is that of a Channel or an Output: 0 means "not now". `transform(data, final)` changes what is passed
+    on, and may hold some back until `final`. `is_flushed` says whether the sink has passed on what it took.
     """
 
     too_long = 0
@@ -78,22 +115,13 @@ class Pump:
         is_flushed: Callable[[], bool] = lambda: True,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._receive = receive
+        super().__init__(receive, at_end)
         self._send = send
         self._mover = mover
         self._is_bulk = moves_at_once
         self._transform = transform
         self._is_flushed = is_flushed
-        self._at_end = at_end
         self._held = memoryview(b"")
-        self.taken = 0
-        """Bytes that left the source."""
-        self.moved = 0
-        """Bytes that the sink took; differs from `taken` by what is held, and by what `transform` added."""
-        self.source_ended = False
-        self.source_error: OSError | None = None
-        self.sink_error: OSError | None = None
-        self.is_finished = False
 
     @property
     def held(self) -> int:
@@ -124,15 +152,9 @@ class Pump:
         return self._pull()
 
     def _pull(self) -> Wants | None:
-        try:
-            data = self._receive(CHUNK_BYTES)
-        except OSError as error:
-            self.source_error = error
-            return self._finish()
-        if data is None:
-            return Wants.SOURCE
-        self.taken += len(data)
-        self.source_ended = not data
+        data = self._take()
+        if isinstance(data, Wants):
+            return data
         self._is_bulk = len(data) >= CHUNK_BYTES
         if self._transform is not None:
             data = self._transform(data, self.source_ended)
@@ -181,15 +203,10 @@ class Pump:
         return self._finish()
 
     def _finish(self) -> Wants:
-        self.is_finished = True
         self._drop_mover()
-        return Wants.NOTHING
+        return super()._finish()
 
     def _drop_mover(self) -> None:
         mover, self._mover = self._mover, None
         if mover is not None:
             mover.close()
-
-    def close(self) -> None:
-        """Finish, wherever it stands; idempotent."""
-        self._finish()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .channel import Channel
-from .pump import CHUNK_BYTES, Wants
+from .pump import Direction, Wants
 
 _SHARE_RECORDS = 256
 """What one step sends at most, so that the other direction and the clock get their turn."""
@@ -30,7 +30,7 @@ class Splitter(Protocol):
     def put_back(self, records: Iterable[bytes]) -> bytes: ...
 
 
-class RecordPump:
+class RecordPump(Direction):
     """One direction, bytes to records; the counterpart of `pump.Pump`, with the same answers and counters.
 
     `too_long` is the length of a record that the socket does not take (at least that: it may not be
@@ -45,19 +45,12 @@ class RecordPump:
         *,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._receive = receive
+        super().__init__(receive, at_end)
         self._channel = channel
         self._splitter = splitter
-        self._at_end = at_end
         self._records: deque[bytes] = deque()
         self.max_record_bytes = channel.max_record_bytes()
-        self.taken = 0
-        self.moved = 0
-        self.source_ended = False
-        self.source_error: OSError | None = None
-        self.sink_error: OSError | None = None
         self.too_long = 0
-        self.is_finished = False
 
     @property
     def held(self) -> int:
@@ -103,28 +96,14 @@ class RecordPump:
         return None
 
     def _pull(self) -> Wants | None:
-        try:
-            data = self._receive(CHUNK_BYTES)
-        except OSError as error:
-            self.source_error = error
-            return self._finish()
-        if data is None:
-            return Wants.SOURCE
-        self.taken += len(data)
-        self.source_ended = not data
+        data = self._take()
+        if isinstance(data, Wants):
+            return data
         self._records.extend(self._splitter.feed(data) if data else self._splitter.finish())
         if not self._records and self._splitter.held > self.max_record_bytes:
             self.too_long = self._splitter.held  # the memory that an endless line takes has an end
             return self._finish()
         return None
-
-    def _finish(self) -> Wants:
-        self.is_finished = True
-        return Wants.NOTHING
-
-    def close(self) -> None:
-        """Finish, wherever it stands; idempotent."""
-        self._finish()
 
 
 class FramedRecords:

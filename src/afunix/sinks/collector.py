@@ -265,9 +265,8 @@ class Collector:
             client.is_open = False
             rest = rest[1:]
         else:
-            client.is_open = (
-                True  # the client has changed its pages: its line goes on, and is nobody else's harm
-            )
+            # The client has changed its pages: its line goes on, and is nobody else's harm.
+            client.is_open = True
         if rest:
             self.framing.feed(client, rest)
         return True

@@ -1,7 +1,8 @@
 """The work of `afunix connect`: connect, and move bytes both ways until it is over. Values in, a result out.
 
 What is lost, refused or too late is raised as the error that says so; nothing here prints, and STDIN and
-STDOUT are numbers that the caller chose. The waiting is `blocking`'s, the judgement `model.conversation`'s.
+STDOUT are numbers that the caller chose. The pumps are made in `directions`, the waiting is `blocking`'s, the
+judgement `model.conversation`'s on the facts of `outcome`.
 """
 
 from __future__ import annotations
@@ -19,25 +20,22 @@ from ..kernel.descriptor_kind import DescriptorKind
 from ..kernel.input import Input
 from ..kernel.interrupts import Interrupted, Interrupts
 from ..kernel.output import Output
-from ..kernel.pump import Pump
 from ..kernel.socket_types import type_word
 from ..model.address import Address
 from ..model.errors import AddressError, BrokenStreamError
 from ..model.escaping import quote
 from ..model.patience import Ending
+from .directions import Directions
 
 if TYPE_CHECKING:
     from ..kernel.channel import Channel
-    from ..kernel.movers import SplicedSocket
+    from ..kernel.pump import Pump
     from ..kernel.record_pump import RecordPump
-    from ..model.conversation import Outcome
     from ..model.events import Observer
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
-"""Between two connections of `--reconnect` that moved nothing: a server that closes at once is not
-hammered.
-"""
+"""Between two connections of `--reconnect` that moved nothing: a server that closes at once is not hammered."""
 
 
 class ConnectSettings(NamedTuple):
@@ -185,14 +183,16 @@ class _Run:
         self.note(f"connected to {quote(self.name)} ({type_word(channel.socket.type)})")
 
     def _prepare(self, channel: Channel) -> Conversation:
-        is_dgram = type_word(channel.socket.type) == "dgram"
+        settings = self.settings
+        type_name = type_word(channel.socket.type)
+        is_dgram = type_name == "dgram"
         inward: Pump
         outward: Pump | RecordPump | None
-        if type_word(channel.socket.type) == "stream":
-            inward, outward = self._byte_pumps(channel)
+        if type_name == "stream":
+            _refuse_null(settings)
+            inward, outward = self._directions().byte_pumps(channel)
         else:
-            inward, outward = self._record_pumps(channel, has_end=not is_dgram)
-        settings = self.settings
+            inward, outward = self._directions().record_pumps(channel, has_end=not is_dgram)
         return Conversation(
             channel,
             inward,
@@ -204,62 +204,20 @@ class _Run:
             deadline=self.deadline,
             ends_with_source=is_dgram and settings.idle_timeout is None and not settings.keep_open,
             has_end=not is_dgram,
-            is_shared=not self._owns_socket,
+            is_shared=self._is_borrowed,
         )
 
-    def _byte_pumps(self, channel: Channel) -> tuple[Pump, Pump | None]:
-        from ..kernel import movers
-
-        if self.settings.record_format == "null":
-            raise AddressError(
-                f"{quote(self.name)} is a stream socket, and --null is for records",
-                hint="a stream's bytes pass as they are, NUL bytes too",
-            )
-        is_plain = self.observer is None and not self._escapes
-        output = self.output
-        spliced = movers.SplicedSocket(channel, output) if is_plain and output and output.can_splice else None
-        inward = self._inward(channel.try_receive, spliced)
-        if self.source is None:
-            return inward, None
-        mover = None
-        if self.observer is None and self._owns_socket:
-            mover = movers.choose_into_socket(self.source, channel, zero_copy=self.settings.zero_copy)
-        return inward, Pump(
-            self.source.try_receive,
-            channel.try_send,
-            mover=mover,
-            moves_at_once=mover is not None and mover.min_bytes == 0,
-            at_end=_nothing if self.settings.keep_open else channel.end_sending,
-        )
-
-    def _record_pumps(self, channel: Channel, *, has_end: bool) -> tuple[Pump, RecordPump | None]:
-        from ..formats.records import RecordFormat, RecordSplitter, frame
-        from ..kernel.record_pump import FramedRecords, RecordPump
-
-        written = RecordFormat[self.settings.record_format.upper()]
-        records = FramedRecords(channel, lambda record: frame(record, written))
-        inward = self._inward(records.try_receive, None)
-        if self.source is None:
-            return inward, None
-        ends = has_end and not self.settings.keep_open
-        at_end = channel.end_sending if ends else _nothing
-        return inward, RecordPump(self.source.try_receive, channel, RecordSplitter(written), at_end=at_end)
-
-    def _inward(self, receive: Callable[[int], bytes | None], mover: SplicedSocket | None) -> Pump:
-        output = self.output
-        if output is None:
-            return Pump(receive, len)
-        transform = None
-        if self._escapes:
-            from ..formats.text import TerminalText
-
-            transform = TerminalText().show
-        return Pump(
-            receive,
-            lambda view: output.try_write((view,)),
-            mover=mover,
-            transform=transform,
-            is_flushed=output.is_flushed,
+    def _directions(self) -> Directions:
+        settings = self.settings
+        return Directions(
+            self.source,
+            self.output,
+            is_traced=self.observer is not None,
+            is_borrowed=self._is_borrowed,
+            escapes=self._escapes,
+            zero_copy=settings.zero_copy,
+            half_closes=not settings.keep_open,
+            record_format=settings.record_format,
         )
 
     @property
@@ -269,61 +227,28 @@ class _Run:
         return self.settings.escape == "always" or self.output.kind is DescriptorKind.TERMINAL
 
     @property
-    def _owns_socket(self) -> bool:
-        return self.settings.address.is_unix
+    def _is_borrowed(self) -> bool:
+        """An inherited socket: others may hold it, too."""
+        return not self.settings.address.is_unix
 
     def _conclude(self, conversation: Conversation, ending: Ending) -> None:
-        """Raise what was lost or expired, unless a signal ends the run or another connection can make it
-        good.
-        """
+        """Raise what was lost or expired, unless a signal ends the run or another connection can make it good."""
         if ending is Ending.ENDED and conversation.is_clean:
             return  # the common case, without the cost of words for the others
         from ..model.conversation import verdict
+        from .outcome import outcome_of
 
-        outcome = self._outcome(conversation, ending)
+        settings = self.settings
+        limit = settings.idle_timeout if ending is Ending.IDLE else settings.timeout
+        outcome = outcome_of(conversation, ending, name=self.name, limit_s=limit or 0.0)
         error = verdict(outcome)
         if ending is Ending.SIGNAL or error is None:
             return
-        if not (self.settings.reconnect and ending is Ending.ENDED and isinstance(error, BrokenStreamError)):
+        if not (settings.reconnect and ending is Ending.ENDED and isinstance(error, BrokenStreamError)):
             raise error
         self.resets += bool(outcome.receive_errno)
         if self.source is not None and conversation.outward is not None:
             self.source.unread(conversation.outward.release())
-
-    def _outcome(self, conversation: Conversation, ending: Ending) -> Outcome:
-        from ..model.conversation import Outcome
-
-        inward, outward = conversation.inward, conversation.outward
-        channel, settings = conversation.channel, self.settings
-        is_over = outward is None or outward.source_ended or outward.source_error is not None
-        is_idle = ending is Ending.IDLE
-        limit = settings.idle_timeout if is_idle else settings.timeout
-        return Outcome(
-            name=self.name,
-            ending=ending,
-            sent=channel.bytes_sent,
-            held=outward.held if outward is not None else 0,
-            waiting=0 if is_over or self.source is None else self.source.queued(),
-            unwritten=self._unwritten(conversation, ending),
-            source_ended=outward is None or outward.source_ended,
-            has_end=conversation.has_end,
-            receive_errno=_errno(inward.source_error),
-            send_errno=_errno(outward.sink_error) if outward is not None else 0,
-            source_errno=_errno(outward.source_error) if outward is not None else 0,
-            output_errno=_errno(inward.sink_error),
-            too_long=outward.too_long if outward is not None else 0,
-            max_record=outward.max_record_bytes if outward is not None else 0,
-            limit_s=limit or 0.0,
-        )
-
-    def _unwritten(self, conversation: Conversation, ending: Ending) -> int:
-        """What came from the peer and has not reached the output; after its failure nobody will read the
-        rest.
-        """
-        if self.output is None:
-            return 0
-        unread = conversation.channel.queued() if ending is Ending.OUTPUT else 0
-        return conversation.inward.held + self.output.stranded() + unread
 
     def _pause(self, moved: int) -> None:
         """Longer each time that a connection moved nothing."""
@@ -356,9 +281,9 @@ def _refuse_own_descriptors(settings: ConnectSettings) -> None:
         )
 
 
-def _errno(error: OSError | None) -> int:
-    return 0 if error is None else error.errno or 0
-
-
-def _nothing() -> None:
-    pass
+def _refuse_null(settings: ConnectSettings) -> None:
+    if settings.record_format == "null":
+        raise AddressError(
+            f"{quote(str(settings.address))} is a stream socket, and --null is for records",
+            hint="a stream's bytes pass as they are, NUL bytes too",
+        )

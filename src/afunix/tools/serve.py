@@ -23,9 +23,9 @@ from ..model.events import Observer
 from ..sinks.datagrams import accept_credentials
 from .listeners import open_listeners
 from .service import STOP_SIGNALS, Service
-from .settings import Cause, ServeResult, ServeSettings, Use
+from .settings import Cause, ServeResult, ServeSettings, TurnedAway, Use
 
-__all__ = ["Cause", "ServeResult", "ServeSettings", "Use", "serve"]
+__all__ = ["Cause", "ServeResult", "ServeSettings", "TurnedAway", "Use", "serve"]
 
 
 def serve(

@@ -15,11 +15,12 @@ from functools import partial
 from typing import Any
 
 from ..kernel import activation
-from ..kernel.channel import Channel, TracedChannel
+from ..kernel.channel import Channel
 from ..kernel.descriptor_kind import DescriptorKind
 from ..kernel.input import Input
 from ..kernel.listener import Listener
 from ..kernel.output import Output
+from ..kernel.traced_channel import TracedChannel
 from ..model.events import Closed, LineOpened, Observer, PeerReset, StdinFailed, Stopping, WentIdle
 from ..model.framing import PieceEnd
 from ..sinks.base import Sink
@@ -64,7 +65,13 @@ class Service:
         self._sink = self._make_sink(listeners[0].type)
         self._acceptor = self._make_acceptor(listeners[0].type, max_clients)
         self._stop = Stop(
-            loop, self._acceptor, listeners, self._sink, drain_s=settings.drain_s, on_end=self._on_end
+            loop,
+            self._acceptor,
+            listeners,
+            self._sink,
+            drain_s=settings.drain_s,
+            on_finished=self._on_finished,
+            on_end=self._on_end,
         )
         self._idle: IdleWatch[Touched] | None = None
         if settings.idle_timeout_s is not None:
@@ -201,6 +208,7 @@ class Service:
         if self._stdin is not None:
             self._stdin.close()
         self._result.left_behind = self._stop.left_behind
+        self._result.turned_away = self._stop.turned_away
 
     # What happens
 
@@ -262,6 +270,7 @@ class Service:
     def _on_accept_fault(self, error: OSError) -> None:
         self._result.error = error
         self._begin_stop(Cause.ACCEPT_FAILED, "accept")
+        self._result.cause = Cause.ACCEPT_FAILED  # also if a stop had begun: who waits in the queue is lost
 
     def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What no callback expected: end with it, for going on could be a spin. The first one is the cause."""

@@ -53,6 +53,20 @@ class ServeSettings:
     is_traced: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """Clients that had connected, and that a stop could not accept for want of descriptors or memory (`errno`).
+
+    `clients` is all of them, or with `is_certain` False those that could be counted: there may have been more. They
+    had sent at least `sent` bytes, which are lost.
+    """
+
+    errno: int
+    clients: int
+    is_certain: bool
+    sent: int
+
+
 @dataclass(slots=True)
 class ServeResult:
     """How a run ended. `signal_number` for SIGNAL; `is_forced` if a second one came; `error` for the failures."""
@@ -63,7 +77,13 @@ class ServeResult:
     error: OSError | None = None
     fault: Exception | None = None
     bytes_lost: int = 0
+    turned_away: TurnedAway | None = None
     connected: int = 0
     served: int = 0
     idle_s: float | None = None
     left_behind: list[AfunixError] = field(default_factory=list)
+
+    @property
+    def has_losses(self) -> bool:
+        """Did clients send, or may they have sent, what went nowhere?"""
+        return bool(self.bytes_lost) or self.turned_away is not None

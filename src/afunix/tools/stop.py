@@ -5,6 +5,9 @@
 3  with `--drain` let conversations go on for that long
 4  SHUT_RD every conversation: what was sent is received to its end, what comes later fails with EPIPE
 5  write it all out; an output that takes nothing for STOP_PATIENCE_S is given up, and what is lost is counted
+
+A queue that cannot be emptied for want of descriptors is tried again and again as long; who waits in it then is
+counted, and lost too.
 """
 
 from __future__ import annotations
@@ -14,16 +17,23 @@ from collections.abc import Callable, Sequence
 
 from ..kernel.channel import Channel
 from ..kernel.listener import Listener
+from ..model.acceptance import LONGEST_PAUSE_S
 from ..model.errors import AfunixError
+from ..model.framing import PieceEnd
 from ..sinks.base import Sink
 from ..streams.acceptor import Acceptor
+from .settings import TurnedAway
 
 STOP_PATIENCE_S = 5.0
-"""How long a stop waits for an output, or a client, that takes nothing at all."""
+"""How long a stop waits for an output, or a client, that takes nothing at all, and for descriptors."""
 
 
 class Stop:
-    """One stop, from `begin()` to `on_end(bytes_lost)`. `left_behind` is why a path of ours could not be removed."""
+    """One stop, from `begin()` to `on_end(bytes_lost)`, which comes once.
+
+    `left_behind` is why a path of ours could not be removed, `turned_away` who was in the queue to the end.
+    `on_finished` is told of each of those, as a sink would tell it.
+    """
 
     def __init__(
         self,
@@ -33,19 +43,24 @@ class Stop:
         sink: Sink,
         *,
         drain_s: float | None,
+        on_finished: Callable[[Channel, PieceEnd], None],
         on_end: Callable[[int], None],
     ) -> None:
         self.has_begun = False
         self._is_ending = False
+        self._has_ended = False
         self.left_behind: list[AfunixError] = []
+        self.turned_away: TurnedAway | None = None
         self._loop = loop
         self._acceptor = acceptor
         self._listeners = listeners
         self._sink = sink
         self._drain_s = drain_s
+        self._on_finished = on_finished
         self._on_end = on_end
         self._timer: asyncio.TimerHandle | None = None
-        self._written = -1
+        self._retry: asyncio.TimerHandle | None = None
+        self._progress = (-1, -1)
 
     def begin(self) -> None:
         """Steps 1 and 2 at once, then what there is time for. Once; what happens later calls `go_on()`."""
@@ -90,25 +105,61 @@ class Stop:
 
     def go_on(self) -> None:
         """Something has moved: is that the end?"""
-        if self._acceptor.accept_queued() and self._sink.drain():
-            self._on_end(self._sink.bytes_unwritten())
+        if self._has_ended:
+            return
+        if not self._acceptor.accept_queued():
+            self._try_again_later()
+        elif self._sink.drain():
+            self.give_up()
+
+    def _try_again_later(self) -> None:
+        """Descriptors that somebody else gives back (ENFILE, a raised limit) are told by nothing."""
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = self._loop.call_later(LONGEST_PAUSE_S, self.go_on)
 
     def _wait_patiently(self) -> None:
-        """Every so often: has anything been written? If not, it never will be."""
-        written = self._sink.bytes_written()
-        if written == self._written:
-            self.give_up()
+        """Every so often: was anything written, or anybody accepted? If not, it never will be."""
+        is_short = not self._acceptor.accept_queued()
+        progress = (self._sink.bytes_written(), self._acceptor.accepted)
+        if progress != self._progress:
+            self._progress = progress
+            self._timer = self._loop.call_later(STOP_PATIENCE_S, self._wait_patiently)
             return
-        self._written = written
-        self._timer = self._loop.call_later(STOP_PATIENCE_S, self._wait_patiently)
+        bytes_lost = self._sink.bytes_unwritten()
+        if is_short:
+            self.turned_away = self._turn_away_queued()
+        self._end(bytes_lost)
+
+    def _turn_away_queued(self) -> TurnedAway | None:
+        """Who still waits in the queue? The sink's own descriptors are given up to find out."""
+        sent: list[int] = []
+
+        def turn_away(channel: Channel) -> None:
+            sent.append(channel.queued())
+            self._on_finished(channel, PieceEnd.EOF)
+            channel.close()
+
+        self._sink.close()
+        self._acceptor.on_channel = turn_away
+        is_certain = self._acceptor.accept_queued()
+        if is_certain and not sent:
+            return None  # with none left, accept(2) fails without a look at the queue
+        return TurnedAway(self._acceptor.shortage, len(sent), is_certain, sum(sent))
 
     def give_up(self) -> None:
         """End now, whatever is lost."""
-        self._on_end(self._sink.bytes_unwritten())
+        self._end(self._sink.bytes_unwritten())
+
+    def _end(self, bytes_lost: int) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self._on_end(bytes_lost)
 
     def close(self) -> None:
         """Wait for nothing any more, and leave no path of ours behind."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._retry):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._retry = None
         self.unlink()
