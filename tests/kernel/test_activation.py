@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def as_service(
             os.close(fd)
         announced = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets)), **variables}
         os.environ.update({name: value for name, value in announced.items() if value != "unset"})
-        activation._announced.cache_clear()  # what the process that we were forked from had found
+        activation._read.cache_clear()  # what the process that we were forked from had found
         return question()
 
     return serve
@@ -159,6 +160,22 @@ def test_a_connected_stream_cannot_serve(in_child: InChild) -> None:
     )
 
 
+def test_threads_that_ask_at_once_share_out_what_there_is(listeners: Listeners, in_child: InChild) -> None:
+    look = activation._look_at
+
+    def look_for_long(fd: int, name: str) -> activation.Inherited:
+        time.sleep(0.02)  # while the other thread asks
+        return look(fd, name)
+
+    def take_all() -> list[int]:
+        with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+            patch.setattr(activation, "_look_at", look_for_long)
+            asked = [pool.submit(activation.take_listeners) for _ in range(2)]
+            return sorted(sock.detach() for each in asked for sock in each.result())
+
+    assert in_child(as_service(listeners(1, 1), take_all)) == [3, 4]
+
+
 def test_the_environment_is_read_once_and_then_is_not_for_our_children(
     listeners: Listeners, in_child: InChild
 ) -> None:
@@ -199,12 +216,18 @@ def test_taking_by_number_clears_the_environment_too(listeners: Listeners, in_ch
     assert in_child(as_service(listeners(), take_third)) == []
 
 
+@pytest.mark.parametrize("default_timeout", [None, 5.0])
 def test_an_inherited_socket_keeps_its_flags_and_its_path(
-    sock_dir: str, listeners: Listeners, in_child: InChild
+    sock_dir: str, listeners: Listeners, in_child: InChild, default_timeout: float | None
 ) -> None:
+    def look_and_take() -> None:
+        socket.setdefaulttimeout(default_timeout)
+        activation.inherited()
+        activation.take(Address.inherited(3)).close()
+
     (listener,) = listeners()
     flags = fcntl.fcntl(listener.fileno(), fcntl.F_GETFL)
-    in_child(as_service([listener], lambda: activation.take(Address.inherited(3)).close()))
+    in_child(as_service([listener], look_and_take))
     assert fcntl.fcntl(listener.fileno(), fcntl.F_GETFL) == flags
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(f"{sock_dir}/0")
@@ -285,6 +308,71 @@ def test_a_manager_that_does_not_read_is_waited_for_and_then_left(
     assert time.monotonic() - before < 2  # our clients wait meanwhile
     manager.setblocking(False)
     assert [manager.recv(10) for _ in range(told)] == [b"READY=1"] * told
+
+
+def test_descriptors_go_with_a_message(
+    sock_dir: str, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = new_socket(socket.SOCK_DGRAM)
+    manager.bind(f"{sock_dir}/notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", f"{sock_dir}/notify")
+    assert activation.notify("FDSTORE=1", [manager.fileno()])
+    message, fds, _, _ = socket.recv_fds(manager, 100, 5)
+    sent = [os.fstat(fd).st_ino for fd in fds]
+    for fd in fds:
+        os.close(fd)
+    assert (message, sent) == (b"FDSTORE=1", [os.fstat(manager.fileno()).st_ino])
+
+
+def test_a_message_that_must_not_wait_does_not(
+    sock_dir: str, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_socket(socket.SOCK_DGRAM).bind(f"{sock_dir}/notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", f"{sock_dir}/notify")
+    monkeypatch.setattr(activation, "NOTIFY_PATIENCE_S", 1000)
+    while activation.notify("WATCHDOG=1", patience=0):
+        pass
+
+
+def test_listeners_are_taken_by_name_and_only_once(listeners: Listeners, in_child: InChild) -> None:
+    def take_twice() -> list[Any]:
+        taken = activation.take_listeners("b", "a")
+        found = [sock.detach() for sock in taken]
+        return [found, error_of(lambda: activation.take_listeners("a"))(), activation.take_listeners()]
+
+    said = "the inherited socket 'a' (descriptor 3) was taken already"
+    assert in_child(as_service(listeners(1, 1), take_twice, LISTEN_FDNAMES="a:b")) == [[4, 3], said, []]
+
+
+def test_what_was_taken_by_address_is_not_there_any_more(listeners: Listeners, in_child: InChild) -> None:
+    def take() -> list[Any]:
+        activation.take(Address.parse("fd:a")).detach()
+        activation.take(Address.inherited(4)).detach()
+        return [activation.take_listeners(), error_of(lambda: activation.take(Address.parse("fd:a")))()]
+
+    said = "the inherited socket 'a' (descriptor 3) was taken already"
+    assert in_child(as_service(listeners(1, 1), take, LISTEN_FDNAMES="a:b")) == [[], said]
+
+
+def test_stored_descriptors_need_not_be_sockets(listeners: Listeners, in_child: InChild) -> None:
+    def take() -> list[Any]:
+        os.dup2(os.eventfd(0), 3)
+        names = activation.announced_names()
+        return [
+            names,
+            activation.take_descriptors("s"),
+            activation.take_descriptors("s"),
+            os.get_inheritable(3),
+        ]
+
+    found = in_child(as_service(listeners(), take, LISTEN_FDNAMES="s"))
+    assert found == [["s"], [3], [], False]
+
+
+def test_watchdog_gives_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    monkeypatch.setenv("WATCHDOG_USEC", "2500000")
+    assert activation.watchdog() == 2.5
 
 
 _LAUNCHER = """

@@ -4,9 +4,11 @@
     LISTEN_FDS        how many descriptors there are, from 3 on
     LISTEN_FDNAMES    their names, between colons; systemd writes `unknown` for one without
     NOTIFY_SOCKET     where READY=1 and the like go, a path or @name (sd_notify(3))
+    WATCHDOG_USEC     we are taken for dead after so many microseconds without WATCHDOG=1; WATCHDOG_PID: who is
 
-The environment is read once. What concerned us is then taken out of it, so that no child believes it is
-meant, and the descriptors are made close-on-exec. Their other flags belong to everybody who holds them and
+LISTEN_… is read once. What concerned us is then taken out of it, so that no child believes it is meant, and
+the descriptors are made close-on-exec. They need not be sockets: a file descriptor store gives anything back
+(FDSTORE=1), so each is looked at when it is wanted. Their other flags belong to everybody who holds them and
 stay as they are; nothing here calls shutdown or unlinks: whoever bound a socket removes it
 (systemd.socket(5)).
 """
@@ -16,18 +18,21 @@ from __future__ import annotations
 import functools
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
-from socket import AF_UNIX, SO_ACCEPTCONN, SOCK_DGRAM, SOL_SOCKET
+from socket import AF_UNIX, SO_ACCEPTCONN, SO_DOMAIN, SOCK_DGRAM, SOL_SOCKET
+from threading import RLock
 
 from ..model.address import Address, AddressKind
 from ..model.errors import AddressError, errno_name
 from ..model.escaping import quote
 from ..model.ownership import FileKind
+from .ancillary import pack_descriptors
 from .pathname import kernel_name
-from .socket_types import type_word
+from .socket_types import family_word, type_of, type_word
+from .wrapping import as_plain_socket, as_socket, borrowed
 
 FIRST_FD = 3
 """SD_LISTEN_FDS_START: after STDIN, STDOUT and STDERR."""
@@ -35,8 +40,18 @@ FIRST_FD = 3
 NOTIFY_PATIENCE_S = 0.2
 """A service manager whose queue is full for so long is not told. Short: everybody whom we serve waits too."""
 
+NOTIFY_MAX_BYTES = 4096
+"""A longer message is ignored by systemd (NOTIFY_BUFFER_MAX, which is PIPE_BUF)."""
+
 _NAMELESS = "unknown"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+_USEC_INFINITY = (1 << 64) - 1
+
+_taken: set[int] = set()
+"""Those of the announced descriptors that have an owner in this process."""
+
+_lock = RLock()
+"""Held while the environment is read, and from the look at what is free until it is taken: threads may ask at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +75,51 @@ def inherited() -> list[Inherited]:
         AddressError: the variables make no sense; or a descriptor is closed, no Unix socket, or a stream or
             seqpacket socket that does not listen.
     """
-    sockets = list(_announced())
+    sockets = [_look_at(fd, name) for fd, name in _announced()]
     for each in sockets:
         _must_serve(each)
     return sockets
+
+
+def announced_names() -> list[str]:
+    """The name of each descriptor that is announced to this process, sockets or not, in their order.
+
+    Raises:
+        AddressError: the variables make no sense, or a descriptor is closed.
+    """
+    return [name for _, name in _announced()]
+
+
+def take_listeners(*names: str) -> list[socket.socket]:
+    """The listening and the datagram sockets of these names; without names all that nobody has taken yet.
+
+    The caller owns them. Nothing is taken when this fails, and nothing is there to take (`[]`) when no
+    descriptor at all is announced to this process.
+
+    Raises:
+        AddressError: a name that none has, or whose sockets are taken already; no Unix socket, or one that
+            does not listen.
+    """
+    if not _announced():
+        return []
+    with _lock:
+        found = [each for name in dict.fromkeys(names) for each in _free_of_name(name)] if names else _free()
+        sockets = [_look_at(fd, name) for fd, name in found]
+        for each in sockets:
+            _must_serve(each)
+        return [_own(each) for each in sockets]
+
+
+def take_descriptors(name: str) -> list[int]:
+    """The descriptors of this name, of any kind, that nobody has taken yet; the caller owns them.
+
+    Raises:
+        AddressError: the variables make no sense, or a descriptor is closed.
+    """
+    with _lock:
+        found = [fd for fd, called in _free() if called == name]
+        _taken.update(found)
+        return found
 
 
 def take(address: Address, *, listening: bool = True) -> socket.socket:
@@ -78,32 +134,54 @@ def take(address: Address, *, listening: bool = True) -> socket.socket:
     """
     if address.kind is not AddressKind.INHERITED:
         raise AddressError(f"{quote(address.format())} is no inherited socket", hint="write fd:3 or fd:NAME")
-    found = _find(address)
-    if listening:
-        _must_serve(found)
-    elif found.is_listening:
-        raise AddressError(f"{_describe(found)} listens, and a connected one is needed")
-    os.set_inheritable(found.fd, False)
-    return socket.socket(fileno=found.fd)
+    with _lock:
+        found = _find(address)
+        if listening:
+            _must_serve(found)
+        elif found.is_listening:
+            raise AddressError(f"{_describe(found)} listens, and a connected one is needed")
+        os.set_inheritable(found.fd, False)
+        return _own(found)
 
 
-def notify(state: str) -> bool:
+def notify(state: str, fds: Sequence[int] = (), *, patience: float | None = NOTIFY_PATIENCE_S) -> bool:
     """Tell the service manager, e.g. `READY=1`; several assignments are separated by newlines.
 
-    False if there is none (NOTIFY_SOCKET is unset) or it cannot be reached, which is no error of ours. Waits
-    for NOTIFY_PATIENCE_S at most while its queue is full.
+    `fds`, at most `ancillary.MAX_FDS`, go with it and stay the caller's. False if there is none
+    (NOTIFY_SOCKET is unset) or it cannot be reached, which is no error of ours: nobody is there, it is no
+    datagram socket, or no Unix socket (`vsock:`, of a virtual machine's host). Waits for `patience` seconds at
+    most while its queue is full, with None for as long as it takes.
     """
     written = os.environ.get("NOTIFY_SOCKET", "")
     if not written.startswith(("/", "@")):
         return False
     try:
         with kernel_name(Address.parse(written)) as name, socket.socket(AF_UNIX, SOCK_DGRAM) as sock:
-            sock.settimeout(NOTIFY_PATIENCE_S)
+            sock.settimeout(patience)
             sock.connect(name)
-            sock.send(os.fsencode(state))
+            sock.sendmsg([os.fsencode(state)], pack_descriptors(fds))
     except (OSError, AddressError):
         return False
     return True
+
+
+def watchdog() -> float | None:
+    """After how many seconds without WATCHDOG=1 the service manager takes us for dead; None: it does not watch.
+
+    Raises:
+        AddressError: WATCHDOG_USEC or WATCHDOG_PID is no number, or no such time.
+    """
+    written = os.environ.get("WATCHDOG_USEC")
+    if written is None or (_number("WATCHDOG_PID") or os.getpid()) != os.getpid():
+        return None
+    is_number = written.isascii() and written.isdigit() and len(written) <= 20
+    microseconds = int(written) if is_number else 0
+    if not 0 < microseconds < _USEC_INFINITY:
+        raise AddressError(
+            f"WATCHDOG_USEC is {quote(written)}, expected a number of microseconds",
+            hint="unset WATCHDOG_USEC",
+        )
+    return microseconds / 1_000_000
 
 
 def _find(address: Address) -> Inherited:
@@ -113,31 +191,58 @@ def _find(address: Address) -> Inherited:
             _announced()  # for what it does to the environment; the number alone says which one is meant
         return _look_at(number, name="")
     name = os.fsdecode(address.name)
-    named = [each for each in _announced() if each.name == name]
-    if len(named) == 1:
-        return named[0]
+    free = _free_of_name(name)
+    if len(free) > 1:
+        numbers = ", ".join(f"fd:{fd}" for fd, _ in free)
+        raise AddressError(f"{len(free)} inherited sockets are called {quote(name)}", hint=f"use {numbers}")
+    return _look_at(*free[0])
+
+
+def _free() -> list[tuple[int, str]]:
+    return [(fd, name) for fd, name in _announced() if fd not in _taken]
+
+
+def _free_of_name(name: str) -> list[tuple[int, str]]:
+    """At least one, or an AddressError says why there is none."""
+    named = [(fd, called) for fd, called in _announced() if called == name]
+    free = [(fd, called) for fd, called in named if fd not in _taken]
+    if free:
+        return free
     if named:
-        numbers = ", ".join(f"fd:{each.fd}" for each in named)
-        raise AddressError(f"{len(named)} inherited sockets are called {quote(name)}", hint=f"use {numbers}")
-    names = ", ".join(quote(each.name) for each in _announced()) or "none"
+        raise AddressError(
+            f"the inherited socket {quote(name)} (descriptor {named[0][0]}) was taken already",
+            hint="take each once, and hand on what you got",
+        )
+    names = ", ".join(quote(called) for _, called in _announced()) or "none"
     raise AddressError(
         f"no inherited socket is called {quote(name)}; LISTEN_FDNAMES names {names}",
         hint="in a systemd socket unit the name is FileDescriptorName=",
     )
 
 
+def _own(found: Inherited) -> socket.socket:
+    _taken.add(found.fd)
+    return as_plain_socket(as_socket(found.fd, found.type))
+
+
+def _announced() -> tuple[tuple[int, str], ...]:
+    """What the environment announces: number and name."""
+    with _lock:
+        return _read()
+
+
 @functools.cache
-def _announced() -> tuple[Inherited, ...]:
-    """What the environment announces; read once, then taken out of it. An error comes again each time."""
-    sockets = tuple(_look_at(fd, name) for fd, name in _announced_names())
-    for each in sockets:
-        os.set_inheritable(each.fd, False)
+def _read() -> tuple[tuple[int, str], ...]:
+    """Read once, then taken out of the environment. An error comes again each time."""
+    descriptors = tuple((_must_be_open(fd, name), name) for fd, name in _written())
+    for fd, _ in descriptors:
+        os.set_inheritable(fd, False)
     for variable in _VARIABLES:
         os.environ.pop(variable, None)
-    return sockets
+    return descriptors
 
 
-def _announced_names() -> Iterator[tuple[int, str]]:
+def _written() -> Iterator[tuple[int, str]]:
     if _number("LISTEN_PID") != os.getpid():
         return iter(())
     count = _number("LISTEN_FDS")
@@ -159,31 +264,31 @@ def _number(variable: str) -> int:
     return int(written)
 
 
-def _look_at(fd: int, name: str) -> Inherited:
-    """Describe the Unix socket `fd`; it is borrowed for a moment, and nothing about it changes."""
+def _must_be_open(fd: int, name: str) -> int:
     try:
-        kind = FileKind.of(os.fstat(fd).st_mode)
+        os.fstat(fd)
     except OSError as error:
         raise AddressError(
             f"descriptor {fd}{_called(name)} is not open ({errno_name(error.errno)})",
             hint="it must be open when we are started, and not close-on-exec",
         ) from None
+    return fd
+
+
+def _look_at(fd: int, name: str) -> Inherited:
+    """Describe the Unix socket `fd`; it is borrowed for a moment, and nothing about it changes."""
+    kind = FileKind.of(os.fstat(_must_be_open(fd, name)).st_mode)
     if kind is not FileKind.SOCKET:
         raise AddressError(f"descriptor {fd}{_called(name)} is {kind.value}, expected a Unix socket")
-    sock = socket.socket(fileno=fd)
-    try:
-        if sock.family != AF_UNIX:
+    with borrowed(fd) as sock:
+        family = sock.getsockopt(SOL_SOCKET, SO_DOMAIN)
+        if family != AF_UNIX:
             raise AddressError(
-                f"descriptor {fd}{_called(name)} is a socket of the family {_family(sock)}, expected AF_UNIX"
+                f"descriptor {fd}{_called(name)} is a socket of the family {family_word(family)},"
+                " expected AF_UNIX"
             )
         is_listening = bool(sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN))
-        return Inherited(fd, name, Address.from_kernel(sock.getsockname()), int(sock.type), is_listening)
-    finally:
-        sock.detach()
-
-
-def _family(sock: socket.socket) -> str:
-    return sock.family.name if isinstance(sock.family, socket.AddressFamily) else str(sock.family)
+        return Inherited(fd, name, Address.from_kernel(sock.getsockname()), type_of(sock), is_listening)
 
 
 def _must_serve(found: Inherited) -> None:
