@@ -43,12 +43,14 @@ _QUICK = "\nThis was a quick run: {part} of the bytes, messages and connections.
 
 def machine() -> str:
     """Cores, memory, kernel and Python, in words."""
+    return f"{hardware()}, Python {platform.python_version()}"
+
+
+def hardware() -> str:
+    """Cores, memory and kernel, in words."""
     release = ".".join(platform.release().split(".")[:2])
     gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
-    return (
-        f"{len(os.sched_getaffinity(0))} cores ({_processor()}), {gib:.0f} GiB of memory, Linux {release}, "
-        f"Python {platform.python_version()}"
-    )
+    return f"{len(os.sched_getaffinity(0))} cores ({_processor()}), {gib:.0f} GiB of memory, Linux {release}"
 
 
 def _processor() -> str:
@@ -87,7 +89,7 @@ def preface(repeat: int, scale: float, storage: str) -> str:
     )
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> str:
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> str:
     rule = ["---" if i < len(headings) - numbers else "---:" for i in range(len(headings))]
     return "\n".join("| " + " | ".join(row) + " |" for row in (headings, rule, *rows))
 
@@ -101,7 +103,7 @@ def goals(measured: Sequence[tuple[Scenario, Table]]) -> str:
             verdict = judge(scenario, table, goal)
             rows.append((title, goal.words, verdict.measured, _word(verdict)))
             title = ""
-    return "## Goals\n\n" + _table(("work", "goal", "measured", ""), rows, 0) + "\n"
+    return "## Goals\n\n" + markdown_table(("work", "goal", "measured", ""), rows, 0) + "\n"
 
 
 def _word(verdict: Verdict) -> str:
@@ -122,7 +124,7 @@ def scenario_table(scenario: Scenario, table: Table) -> str:
         *(c.heading for c in scenario.columns[1:]),
     ]
     rows = [_row(scenario, table, contender, best, limit) for contender in scenario.contenders]
-    figures = _table(headings, rows, len(headings) - 1)
+    figures = markdown_table(headings, rows, len(headings) - 1)
     return f"## {scenario.title}\n\n{figures}\n\n`{scenario.name}`; limit: {scenario.limit}\n"
 
 

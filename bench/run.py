@@ -24,7 +24,7 @@ sys.path.insert(
     0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 )  # run as a file, it is no package
 
-from bench import bulk, report, workplace
+from bench import bulk, document, report, workplace
 from bench.contenders import Contender, Role
 from bench.measure import MeasurementError
 from bench.results import Row, Table
@@ -82,7 +82,7 @@ def _runs(command: str) -> bool:
     )
 
 
-def _say(words: str) -> None:
+def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
@@ -104,14 +104,14 @@ def _sample(work: Workplace, scenario: Scenario, contender: Contender, row: Row,
         sample = scenario.measure(work, contender)
     except MeasurementError as error:
         row.reason = "failed: " + str(error).replace(work.directory, "…")
-        _say(f"{scenario.name}: {contender.name}: {row.reason}")
+        say(f"{scenario.name}: {contender.name}: {row.reason}")
         return
     row.samples.append(sample)
     figures = ", ".join(f"{key} {value:.4g}" for key, value in sample.items())
-    _say(f"{scenario.name}: {contender.name}: {figures} ({time.monotonic() - started:.1f} s)")
+    say(f"{scenario.name}: {contender.name}: {figures} ({time.monotonic() - started:.1f} s)")
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
     """As many descriptors as we may have, for our children too: some scenarios need ten thousand."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -129,11 +129,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(f"{scenario.name:18} {scenario.title}" for scenario in SCENARIOS))
         return 0
     if shutil.which("cc") is None:
-        _say("bench: error: no 'cc' on the PATH, and the yardsticks in bench/c have to be compiled")
-        _say("bench: hint: install a C compiler (on Debian the package 'gcc')")
+        say("bench: error: no 'cc' on the PATH, and the yardsticks in bench/c have to be compiled")
+        say("bench: hint: install a C compiler (on Debian the package 'gcc')")
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is ended
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     scale = _QUICK_SCALE if given.quick else 1.0
     repeat = given.repeat or (1 if given.quick else _ROUNDS)
     _compile_as_an_installer_does()
@@ -152,8 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(text, end="")
     if given.write:
-        with open(given.write, "w") as file:
-            file.write(text)
+        document.write_command_part(given.write, text)
     return 0
 
 
