@@ -1,0 +1,262 @@
+"""A session at a shell, done as a page shows it: commands after `$ `, then what they say.
+
+One bash does all commands of a page, so that what one leaves (a job, a variable) is there for the next. Nothing sleeps:
+what a command says is waited for on its pipe, and the command after one that ends in `&` is given once that one listens,
+as a person would. In what is shown, `…` stands for anything in its line, and any number after `pid`, any name in
+parentheses behind it, any `uid` with its name, is as good as another.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+from tests.docs.blocks import ROOT, Block
+from tests.peers import PEERS, find, require
+from tests.program import PATIENCE_S, environment
+
+_ANYTHING = [
+    (re.compile(r"pid \d+ \([^)]*\)"), r"pid \d+ \([^)]*\)"),
+    (re.compile(r"uid \d+ \([^)]*\)"), r"uid \d+ \([^)]*\)"),
+    (re.compile(r"pid \d+"), r"pid \d+"),
+    (re.compile("…"), r"[^\n]*"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of a session, and what it says."""
+
+    text: str
+    says: str
+
+    @property
+    def is_in_background(self) -> bool:
+        return re.sub(r"\s+#.*", "", self.text).rstrip().endswith("&")
+
+
+def commands_of(block: Block) -> Iterator[Command]:
+    """The commands of a session; a line that begins with `> ` goes on with the one before."""
+    text: str | None = None
+    says = ""
+    for line in block.text.splitlines():
+        if line.startswith("$ "):
+            if text is not None:
+                yield Command(text, says)
+            text, says = line[2:], ""
+        elif text is None:
+            raise ValueError(f"{block.where}: a session begins with '$ '")
+        elif line.startswith("> ") and not says:
+            text += "\n" + line[2:]
+        else:
+            says += line + "\n"
+    if text is not None:
+        yield Command(text, says)
+
+
+def pattern_of(says: str) -> str:
+    """A regular expression for what is shown."""
+    found = re.split("(" + "|".join(pattern.pattern for pattern, _ in _ANYTHING) + ")", says)
+    return "".join(_piece(piece) for piece in found)
+
+
+def _piece(piece: str) -> str:
+    for pattern, meaning in _ANYTHING:
+        if pattern.fullmatch(piece):
+            return meaning
+    return re.escape(piece)
+
+
+class Shell:
+    """A bash in `folder`; `do` gives it a command. Leaving it ends every process that it started."""
+
+    def __init__(self, folder: str, patience: float = PATIENCE_S) -> None:
+        self._patience = patience
+        self._said = ""
+        self._expected = ""
+        self._told, told = os.pipe()
+        commands, self._commands = os.pipe()
+        self._bash = subprocess.Popen(
+            [require("bash"), "--norc", "--noprofile", f"/dev/fd/{commands}"],
+            cwd=folder,
+            env=person(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[told, commands],
+            bufsize=0,
+        )
+        os.close(told)
+        os.close(commands)
+        self._tell = f"printf '%s\\n' $? >&{told}"
+        self._give(f"set -m; {self._tell}")  # jobs, so that `kill %1` ends the whole of one
+        self._status()
+
+    def do(self, command: Command) -> int:
+        """Do it and wait until it has said what it is to say; its status."""
+        already = _listening_inodes(self._processes())
+        self._give(f"{command.text}\n{self._tell}")
+        status = self._status()
+        if command.is_in_background:
+            self._wait_for_listener(already, command)
+        self._expected += pattern_of(command.says)
+        self._read_until_said(command)
+        return status
+
+    def end(self) -> None:
+        """Every job must have been ended, and nothing have been said but what is shown."""
+        self._give(f"wait; {self._tell}; exit")
+        self._status()
+        assert self._bash.wait(PATIENCE_S) == 0
+        while self._read(0):
+            pass
+        assert re.fullmatch(self._expected, self._said), self._difference()
+
+    # Talking to bash
+
+    def _give(self, text: str) -> None:
+        os.write(self._commands, text.encode() + b"\n")
+
+    def _status(self) -> int:
+        """What a command ended with, and meanwhile what is said."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([self._out, self._told], [], [], 1.0)
+            if self._told in ready:
+                return int(os.read(self._told, 100))
+            if self._out in ready and not self._read(0):
+                break
+        raise AssertionError(f"the command does not end; said so far:\n{self._said}")
+
+    @property
+    def _out(self) -> int:
+        assert self._bash.stdout is not None
+        return self._bash.stdout.fileno()
+
+    def _read(self, timeout: float) -> bool:
+        if not select.select([self._out], [], [], timeout)[0]:
+            return False
+        data = os.read(self._out, 65536)
+        self._said += data.decode("utf-8", "backslashreplace")
+        return bool(data)
+
+    def _read_until_said(self, command: Command) -> None:
+        while self._read(0):
+            pass
+        while not re.fullmatch(self._expected, self._said):
+            if not self._read(self._patience):
+                raise AssertionError(f"after $ {command.text}\n{self._difference()}")
+
+    def _difference(self) -> str:
+        return f"expected (a pattern):\n{self._expected}\nsaid:\n{self._said}"
+
+    # Its processes
+
+    def _wait_for_listener(self, already: set[str], command: Command) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            processes = self._processes()
+            if _listening_inodes(processes) - already:
+                return
+            if not processes:
+                break  # it has ended
+            self._read(0.02)
+        raise AssertionError(f"$ {command.text}\nnobody listens; said:\n{self._said}")
+
+    def _processes(self) -> list[int]:
+        """Those of bash's session, which it began, bash left out."""
+        found = []
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                        fields = file.read().rpartition(")")[2].split()
+                except OSError:
+                    continue  # it has ended
+                if int(fields[3]) == self._bash.pid != int(name):
+                    found.append(int(name))
+        return found
+
+    def __enter__(self) -> Shell:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._bash:
+            for pid in [*self._processes(), self._bash.pid]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        os.close(self._told)
+        os.close(self._commands)
+
+
+def _listening_inodes(processes: list[int]) -> set[str]:
+    """The sockets of these processes that listen, or as datagram sockets have a name."""
+    with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
+        rows = [line.split() for line in file][1:]
+    bound = {row[6] for row in rows if row[3] == "00010000" or (row[4] == "0002" and len(row) > 7)}
+    held = set()
+    for pid in processes:
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                held.add(os.readlink(f"/proc/{pid}/fd/{fd}")[8:-1])  # socket:[N]
+        except OSError:
+            continue  # it has ended
+    return bound & held
+
+
+def person(folder: str) -> dict[str, str]:
+    """A person's, in `folder`: this Python and this afunix come first on the PATH.
+
+    They find the library even when they are started with an environment of their own, as systemd does.
+    """
+    programs = os.path.join(folder, ".bin")
+    os.makedirs(programs, exist_ok=True)
+    python = f"env PYTHONPATH={shlex.quote(environment()['PYTHONPATH'])} {shlex.quote(sys.executable)}"
+    for name, line in {"afunix": f"{python} -m afunix", "python": python, "python3": python}.items():
+        _write_program(os.path.join(programs, name), line)
+    if netcat := find("nc"):
+        _write_program(os.path.join(programs, "nc"), netcat)
+    return environment(
+        PATH=f"{programs}{os.pathsep}{os.environ['PATH']}",
+        HOME=folder,
+        XDG_RUNTIME_DIR=folder,
+        PYTHONWARNINGS="error",
+        PYTHONDONTWRITEBYTECODE="1",
+        LC_ALL="C.UTF-8",
+    )
+
+
+def _write_program(path: str, line: str) -> None:
+    with open(path, "w") as file:
+        file.write(f'#!/bin/sh\nexec {line} "$@"\n')
+    os.chmod(path, 0o755)
+
+
+def require_programs(commands: list[Command]) -> None:
+    """Skip, or fail where nothing may be skipped, if another program that they use is not installed."""
+    words = {word for command in commands for word in re.findall(r"[\w./-]+", command.text)}
+    for name in sorted(words & PEERS.keys()):
+        require(name)
+
+
+def fill(folder: str, files: list[Block]) -> None:
+    """What the page shows as files, and this project's examples, are in `folder`."""
+    os.symlink(os.path.join(ROOT, "examples"), os.path.join(folder, "examples"))
+    for block in files:
+        assert block.file is not None
+        with open(os.path.join(folder, block.file), "w", encoding="utf-8") as file:
+            file.write(block.text)
