@@ -1,6 +1,7 @@
 # Sourced by the scripts beside it and by .ci/run: a virtual environment that holds this checkout, made once.
 #
-#   . scripts/venv.sh; need_venv run|dev     afterwards $venv/bin/python is there; "dev" adds the tools for tests and checks
+#   . scripts/venv.sh; need_venv run|dev|docs     afterwards $venv/bin/python is there; "dev" adds the tools for tests and
+#                                                 checks, "docs" what builds the documentation, too
 #
 # The environment is .venv in the checkout. It is made by the first of venv, uv and virtualenv that works, with the
 # first Python >= 3.11 found (PYTHON=… names one), and its stamp remembers what was installed from where: as long as
@@ -23,12 +24,13 @@ need_venv() {
     fi
 }
 
-# make_venv DIR run|dev: DIR becomes an environment with this checkout installed as editable, if it is not one already.
+# make_venv DIR run|dev|docs: DIR becomes an environment with this checkout installed as editable, if it is not one already.
 make_venv() {
     checked=$(cksum <"$root/pyproject.toml")
     stamped=
     [ -f "$1/afunix-stamp" ] && [ -x "$1/bin/python" ] && stamped=$(cat "$1/afunix-stamp")
-    [ "$stamped" = "dev $checked $root" ] && return
+    [ "$stamped" = "docs $checked $root" ] && return
+    [ "$stamped" = "dev $checked $root" ] && [ "$2" != docs ] && return
     [ "$stamped" = "$2 $checked $root" ] && return
     say "setting up $1 (once; this may fetch packages)"
     is_usable "$1" || create_venv "$1"
@@ -93,16 +95,20 @@ raise SystemExit(not sources or not all(file.locate().exists() for file in sourc
 END
 }
 
-# write_requirements DIR run|dev: pip learnt to read [dependency-groups] only in 25.1, so its lines are written out.
+# write_requirements DIR run|dev|docs: pip learnt to read [dependency-groups] only in 25.1, so its lines are written out.
 write_requirements() {
-    if [ "$2" = run ]; then
-        : >"$1/afunix-requirements.txt"
-    else
-        "$1/bin/python" -c 'import sys, tomllib
+    case $2 in
+        run) groups= ;;
+        dev) groups=dev ;;
+        docs) groups='dev docs' ;;
+    esac
+    # shellcheck disable=SC2086  # one argument a group
+    "$1/bin/python" -c 'import sys, tomllib
 with open(sys.argv[1], "rb") as file:
-    print(*tomllib.load(file)["dependency-groups"]["dev"], sep="\n")' \
-            "$root/pyproject.toml" >"$1/afunix-requirements.txt"
-    fi
+    groups = tomllib.load(file)["dependency-groups"] if sys.argv[2:] else {}
+for name in sys.argv[2:]:
+    print(*groups[name], sep="\n")' \
+        "$root/pyproject.toml" $groups >"$1/afunix-requirements.txt"
 }
 
 # install_into DIR ARGUMENTS: `pip install` or `uv pip install`; both know the same arguments.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.program import environment
 from tests.servers import datagram_socket, echo, read_all, serving
 
-from afunix import blocking
+import afunix
 from afunix.blocking import dialling
 from afunix.model import events
 from afunix.model.address import Address
@@ -45,7 +49,7 @@ def full(path: str) -> Iterator[socket.socket]:
 
 def test_channel_is_connected_and_belongs_to_the_caller(path: str) -> None:
     with serving(path, echo):
-        channel = blocking.connect(path)
+        channel = dialling.connect(path)
         channel.try_send(b"x")
         channel.end_sending()
         while (answer := channel.try_receive(10)) is None:
@@ -60,7 +64,7 @@ def test_type_is_found_out(path: str, word: str) -> None:
         server.bind(path)
         if word != "dgram":
             server.listen()
-        channel = blocking.connect(path)
+        channel = dialling.connect(path)
         assert channel.socket.type == KINDS[word]
         channel.close()
 
@@ -73,15 +77,15 @@ def test_type_that_was_asked_for_must_be_the_servers(path: str, wanted: str, rea
         if real != "dgram":
             server.listen()
         if wanted == real:
-            blocking.connect(path, socket_type=wanted).close()
+            dialling.connect(path, socket_type=wanted).close()
         else:
             with pytest.raises(WrongTypeError, match=f"is a {real} socket, and {wanted} was asked for"):
-                blocking.connect(path, socket_type=wanted)
+                dialling.connect(path, socket_type=wanted)
 
 
 def test_without_wait_an_absent_server_is_an_error_at_once(path: str) -> None:
     with pytest.raises(NoSuchSocketError):
-        blocking.connect(path, timeout=60)
+        dialling.connect(path, timeout=60)
 
 
 def test_wait_ends_when_the_server_comes(path: str) -> None:
@@ -98,7 +102,7 @@ def test_wait_ends_when_the_server_comes(path: str) -> None:
 
     thread = threading.Thread(target=come_later)
     thread.start()
-    blocking.connect(path, wait=20, observer=observe).close()
+    dialling.connect(path, wait=20, observer=observe).close()
     thread.join()
 
 
@@ -114,7 +118,7 @@ def test_wait_in_vain_names_what_stood_in_the_way_last(
 ) -> None:
     make(path)
     with pytest.raises(TimedOutError, match=rf"no connection within 0\.02 s: .*{words}"):
-        blocking.connect(path, wait=0.02)
+        dialling.connect(path, wait=0.02)
 
 
 def stale(path: str) -> None:
@@ -126,14 +130,14 @@ def stale(path: str) -> None:
 def test_what_cannot_pass_is_not_waited_for(path: str) -> None:
     os.symlink(path, path)
     with pytest.raises(NoSuchSocketError, match="ELOOP"):
-        blocking.connect(path, wait=60)
+        dialling.connect(path, wait=60)
 
 
 @pytest.mark.usefixtures("full")
 def test_full_backlog_ends_no_earlier_than_the_deadline(path: str) -> None:
     began = time.monotonic()
     with pytest.raises(TimedOutError, match=r"no connection within 0\.3 s: the backlog of .* is full"):
-        blocking.connect(path, timeout=0.3)
+        dialling.connect(path, timeout=0.3)
     assert time.monotonic() - began >= 0.3
 
 
@@ -141,7 +145,7 @@ def test_full_backlog_is_waited_for(path: str, full: socket.socket) -> None:
     accepted = []
     timer = threading.Timer(0.05, lambda: accepted.append(full.accept()[0]))
     timer.start()
-    channel = blocking.connect(path)
+    channel = dialling.connect(path)
     assert channel.socket.getpeername() == path
     channel.close()
     timer.join()
@@ -151,14 +155,14 @@ def test_full_backlog_is_waited_for(path: str, full: socket.socket) -> None:
 def test_peer_that_is_somebody_else_gets_nothing(path: str) -> None:
     with serving(path, read_all) as server:
         with pytest.raises(PeerMismatchError, match=f"is served by uid {os.geteuid()}"):
-            blocking.connect(path, require_uid=os.geteuid() + 1)
+            dialling.connect(path, require_uid=os.geteuid() + 1)
         assert server.result() == b""
-        blocking.connect(path, require_uid=os.geteuid()).close()
+        dialling.connect(path, require_uid=os.geteuid()).close()
 
 
 def test_peer_that_cannot_be_known_is_not_the_one_required(path: str) -> None:
     with datagram_socket(path), pytest.raises(PeerMismatchError, match="does not tell who it is"):
-        blocking.connect(path, require_uid=os.geteuid())
+        dialling.connect(path, require_uid=os.geteuid())
 
 
 def test_inherited_socket_keeps_its_flags_and_its_type_is_checked() -> None:
@@ -166,22 +170,22 @@ def test_inherited_socket_keeps_its_flags_and_its_type_is_checked() -> None:
     with far:
         fd = near.detach()
         with pytest.raises(WrongTypeError, match="is a stream socket, and dgram was asked for"):
-            blocking.connect(f"fd:{os.dup(fd)}", socket_type="dgram")
-        channel = blocking.connect(f"fd:{fd}")
+            dialling.connect(f"fd:{os.dup(fd)}", socket_type="dgram")
+        channel = dialling.connect(f"fd:{fd}")
         assert os.get_blocking(fd)
         channel.close()
 
 
 def test_address_that_is_none_is_refused() -> None:
     with pytest.raises(AddressError):
-        blocking.connect("http:x")
+        dialling.connect("http:x")
 
 
 def test_observer_is_told_every_attempt(path: str) -> None:
     seen: list[events.Event] = []
     address = Address.pathname(path)
     with serving(path, read_all, socket.SOCK_SEQPACKET):
-        channel = blocking.connect(path, observer=seen.append)
+        channel = dialling.connect(path, observer=seen.append)
         fd = channel.fd
         dialling.close(channel, seen.append)
         dialling.close(channel, seen.append)
@@ -193,3 +197,75 @@ def test_observer_is_told_every_attempt(path: str) -> None:
         events.Connected(fd, address),
         events.Closed(fd),
     ]
+
+
+# connect_socket
+
+
+def test_plain_socket_blocks_has_no_timeout_and_is_the_callers(path: str) -> None:
+    with serving(path, echo):
+        with afunix.connect_socket(path, timeout=20) as sock:
+            assert (type(sock), sock.gettimeout()) == (socket.socket, None)
+            assert os.get_blocking(sock.fileno())
+            assert not os.get_inheritable(sock.fileno())
+            sock.sendall(b"ping")
+            assert sock.recv(5) == b"ping"
+        assert sock.fileno() == -1
+
+
+@pytest.mark.parametrize("word", KINDS)
+def test_plain_socket_is_of_the_type_asked_for(path: str, word: str) -> None:
+    with socket.socket(socket.AF_UNIX, KINDS[word]) as server:
+        server.bind(path)
+        if word != "dgram":
+            server.listen()
+        with afunix.connect_socket(path.encode(), type=word) as sock:
+            assert sock.type == KINDS[word]
+        other = "stream" if word != "stream" else "seqpacket"
+        with pytest.raises(WrongTypeError, match=f"is a {word} socket") as error:
+            afunix.connect_socket(path, type=other)
+        assert "--type" not in str(error.value.hint)
+
+
+def test_type_that_is_none_is_refused(path: str) -> None:
+    with pytest.raises(AddressError, match="'tcp' is no type of Unix socket"):
+        afunix.connect_socket(path, type="tcp")
+
+
+@pytest.mark.usefixtures("full")
+def test_plain_socket_waits_for_a_full_backlog_until_the_deadline(path: str) -> None:
+    with pytest.raises(TimedOutError, match="is full"):
+        afunix.connect_socket(path, timeout=0.05)
+
+
+def test_plain_socket_waits_for_a_server_as_a_retry_says(path: str) -> None:
+    with pytest.raises(TimedOutError, match="does not exist"):
+        afunix.connect_socket(path, wait=afunix.Retry(0.02, first_pause=0.001))
+
+
+def test_plain_socket_is_only_to_whom_it_must_be(path: str) -> None:
+    with serving(path, read_all) as server:
+        with pytest.raises(PeerMismatchError):
+            afunix.connect_socket(path, require=f"user:{os.geteuid() + 1}")
+        assert server.result() == b""
+        afunix.connect_socket(path, require="me").close()
+
+
+def test_http_client_of_the_standard_library_speaks_over_it(path: str) -> None:
+    def answer(connection: socket.socket) -> bytes:
+        asked = connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        return asked.partition(b"\r\n")[0]
+
+    with serving(path, answer) as server:
+        client = http.client.HTTPConnection("localhost")
+        client.sock = afunix.connect_socket(path, timeout=20)
+        client.request("GET", "/version")
+        assert client.getresponse().read() == b"hello"
+        client.close()
+        assert server.result() == b"GET /version HTTP/1.1"
+
+
+def test_plain_socket_needs_no_asyncio() -> None:
+    program = "import sys, afunix; afunix.connect_socket; sys.exit('asyncio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], env=environment()).returncode == 0

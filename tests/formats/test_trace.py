@@ -29,6 +29,8 @@ LINES: list[tuple[events.Event, str]] = [
     (events.BytesRead(5, 6), "read(5) = 6"),
     (events.BytesRead(5, 0), "read(5) = 0 (end of file)"),
     (events.BytesWritten(5, 6), "write(5) = 6"),
+    (events.DescriptorsSent(5, 1, 2), "sendmsg(5) = 1, 2 descriptors"),
+    (events.DescriptorsReceived(5, 0, 1), "recvmsg(5) = 0, 1 descriptor"),
     (events.HalfClosed(5, events.Direction.SENDING), "shutdown(5, SHUT_WR)"),
     (events.HalfClosed(5, events.Direction.RECEIVING), "shutdown(5, SHUT_RD)"),
     (events.Closed(5, 1, 6, 0), "close(5)"),

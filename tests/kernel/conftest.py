@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from tests.kernel.stepping import Pair, stepped
 
 from afunix.kernel import socket_file
 from afunix.model.address import Address
@@ -40,6 +41,13 @@ def claim(new_socket: Callable[..., socket.socket]) -> Iterator[Callable[..., An
             return sock, file
 
         yield bind
+
+
+@pytest.fixture
+def stepped_pair() -> Iterator[Pair]:
+    """Steps of a stream with little room, and the bare socket at its other end."""
+    with stepped(accept_fds=2) as both:
+        yield both
 
 
 @pytest.fixture

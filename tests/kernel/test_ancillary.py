@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import array
 import os
 import socket
 
-from afunix.kernel.ancillary import close_descriptors, descriptors_in
+import pytest
+
+from afunix.kernel.ancillary import (
+    SCM_PIDFD,
+    accept_fds_within,
+    close_descriptors,
+    descriptors_in,
+    pack_descriptors,
+    space_for,
+    take_descriptors,
+)
 from afunix.kernel.channel import Channel
 
 
@@ -53,3 +64,49 @@ def test_record_that_brings_descriptors_leaves_none_open() -> None:
         os.close(null)
         ours.close()
         channel.close()
+
+
+def test_as_many_descriptors_as_a_message_carries_can_be_asked_for() -> None:
+    assert [accept_fds_within(count) for count in (0, 1, 253)] == [0, 1, 253]
+    for wrong in (-1, 254):
+        with pytest.raises(ValueError, match=f"accept_fds is {wrong}, expected 0 to 253"):
+            accept_fds_within(wrong)
+    with pytest.raises(TypeError, match="accept_fds is bool, expected int"):
+        accept_fds_within(True)
+
+
+def test_what_else_the_kernel_opened_is_closed_when_descriptors_are_taken() -> None:
+    pidfd = os.pidfd_open(os.getpid())
+    fds = array.array("i", [0, 1])
+    ancillary = [
+        (socket.SOL_SOCKET, SCM_PIDFD, array.array("i", [pidfd]).tobytes()),
+        (socket.SOL_SOCKET, socket.SCM_RIGHTS, fds.tobytes()),
+    ]
+    assert take_descriptors(ancillary) == [0, 1]
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(pidfd)
+
+
+def test_a_process_that_was_reaped_has_no_descriptor_to_close() -> None:
+    ancillary = [(socket.SOL_SOCKET, SCM_PIDFD, array.array("i", [-3]).tobytes())]
+    assert take_descriptors(ancillary) == []
+
+
+def test_descriptors_in_several_messages_are_all_found_and_a_cut_one_is_left_out() -> None:
+    ancillary = [
+        (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [7, 8]).tobytes()),
+        (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [9]).tobytes() + b"\1\2"),
+        (socket.IPPROTO_IP, socket.SCM_RIGHTS, array.array("i", [10]).tobytes()),
+    ]
+    assert descriptors_in(ancillary) == [7, 8, 9]
+
+
+def test_there_is_room_for_the_descriptors_beside_credentials() -> None:
+    assert space_for(3) == socket.CMSG_SPACE(12) + socket.CMSG_SPACE(3 * 4)
+
+
+def test_descriptors_are_packed_as_the_kernel_takes_them() -> None:
+    assert pack_descriptors([]) == []
+    assert pack_descriptors((5, 6)) == [
+        (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [5, 6]).tobytes())
+    ]

@@ -1,36 +1,28 @@
-"""One attempt a call: what each answers, what is counted, and what `--trace` is told."""
+"""One attempt a call: what each answers, and what is counted."""
 
 from __future__ import annotations
 
 import os
+import resource
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from afunix.kernel.channel import Channel, TracedChannel
-from afunix.model import events
-from afunix.model.lifecycle import Call
+from afunix.kernel.channel import Channel
+from afunix.model.errors import TruncatedError
 
 Pair = tuple[Channel, socket.socket]
 
 
-def make_pair(kind: int) -> Iterator[Pair]:
-    near, far = socket.socketpair(socket.AF_UNIX, kind)
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    near, far = socket.socketpair()
     channel = Channel(near)
     with far:
         yield channel, far
     channel.close()
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    yield from make_pair(socket.SOCK_STREAM)
-
-
-@pytest.fixture
-def records() -> Iterator[Pair]:
-    yield from make_pair(socket.SOCK_SEQPACKET)
 
 
 def test_nothing_there_yet_is_none_and_the_end_is_empty(pair: Pair) -> None:
@@ -100,40 +92,6 @@ def test_peer_that_reads_no_more_breaks_sending(pair: Pair) -> None:
         channel.try_send(b"x")
 
 
-def test_half_close_is_told_once_and_the_other_half_lives(pair: Pair) -> None:
-    channel, far = pair
-    channel.end_sending()
-    channel.end_sending()
-    assert far.recv(1) == b""
-    far.send(b"still")
-    assert channel.try_receive(10) == b"still"
-
-
-def test_half_closes_after_the_peer_left_are_harmless(pair: Pair) -> None:
-    channel, far = pair
-    far.close()
-    channel.end_sending()
-    channel.end_receiving()
-
-
-def test_after_the_end_of_receiving_the_queue_can_still_be_read(pair: Pair) -> None:
-    channel, far = pair
-    far.send(b"queued")
-    channel.end_receiving()
-    with pytest.raises(BrokenPipeError):
-        far.send(b"more")
-    assert (channel.try_receive(10), channel.try_receive(10)) == (b"queued", b"")
-
-
-def test_close_is_idempotent_and_peer_stays_known(pair: Pair) -> None:
-    channel, _ = pair
-    assert channel.peer.uid == os.geteuid()
-    channel.close()
-    channel.close()
-    assert channel.is_closed
-    assert channel.peer.pid == os.getpid()
-
-
 def test_detached_socket_goes_with_its_unread_bytes(pair: Pair) -> None:
     channel, far = pair
     channel.unread(b"rest")
@@ -144,91 +102,101 @@ def test_detached_socket_goes_with_its_unread_bytes(pair: Pair) -> None:
     sock.close()
 
 
-def test_records_come_whole_and_an_empty_one_is_not_the_end(records: Pair) -> None:
-    channel, far = records
-    for record in (b"a", b"", b"x" * 70_000, b""):
-        far.send(record)
-    far.close()
-    received = []
-    while not channel.receive_ended:
-        received.append(channel.try_receive_record())
-    assert received == [b"a", b"", b"x" * 70_000, b"", b""]  # the last is the end itself
-
-
-def test_records_before_a_reset_are_received_before_it(records: Pair) -> None:
-    channel, far = records
-    channel.try_send_record(b"unread")
-    far.send(b"one")
-    far.send(b"two")
-    far.close()
-    assert (channel.try_receive_record(), channel.try_receive_record()) == (b"one", b"two")
-    with pytest.raises(ConnectionResetError):
-        channel.try_receive_record()
-    assert (channel.try_receive_record(), channel.receive_ended) == (b"", True)
-
-
-def test_no_record_yet_is_none(records: Pair) -> None:
-    channel, _ = records
-    assert channel.try_receive_record() is None
-    assert not channel.receive_ended
-
-
-def test_empty_datagram_is_never_the_end() -> None:
-    for channel, far in make_pair(socket.SOCK_DGRAM):
-        far.send(b"")
-        assert channel.try_receive_record() == b""
-        assert not channel.receive_ended
-
-
-def test_sent_record_may_be_empty_and_the_limit_is_the_kernels(records: Pair) -> None:
-    channel, far = records
-    longest = channel.max_record_bytes()
-    assert channel.try_send_record(b"")
-    assert channel.try_send_record(bytes(longest))
-    assert (far.recv(10), len(far.recv(1 << 20))) == (b"", longest)
-    with pytest.raises(OSError, match="Message too long"):
-        channel.try_send_record(bytes(longest + 1))
-
-
-def test_record_waits_for_room(records: Pair) -> None:
-    channel, far = records
-    while channel.try_send_record(bytes(10_000)):
-        pass
-    sent = channel.bytes_sent
-    far.recv(10_000)
-    assert channel.try_send_record(bytes(10_000))
-    assert channel.bytes_sent == sent + 10_000
-
-
-@pytest.mark.parametrize("owned", [True, False])
-def test_traced_channel_tells_each_call_with_its_result(owned: bool) -> None:
+@pytest.mark.parametrize("timeout", [5.0, 0.0, None])
+def test_no_call_waits_whatever_the_sockets_own_timeout(timeout: float | None) -> None:
     near, far = socket.socketpair()
-    seen: list[events.Event] = []
-    channel = TracedChannel(near, observer=seen.append, owned=owned)
-    fd = channel.fd
+    near.settimeout(timeout)
+    blocking = os.get_blocking(near.fileno())
+    channel = Channel(near)
+    started = time.monotonic()
     with far:
-        assert channel.try_receive(9) is None
-        assert channel.try_send(b"hello") == 5
-        far.send(b"abc")
-        assert channel.try_receive(9) == b"abc"
-        channel.end_sending()
-        far.shutdown(socket.SHUT_WR)
-        assert channel.try_receive(9) == b""
-    with pytest.raises(BrokenPipeError):
-        channel.try_send(b"x")
+        assert channel.try_receive(1) is None
+        assert channel.try_receive_fds(1, 1) is None
+        assert channel.try_receive_into(memoryview(bytearray(1))) is None
+        while channel.try_send(bytes(65536)):
+            pass
+        assert os.get_blocking(channel.fd) == blocking
     channel.close()
-    assert seen == [
-        events.BytesWritten(fd, 5),
-        events.BytesRead(fd, 3),
-        events.HalfClosed(fd, events.Direction.SENDING),
-        events.BytesRead(fd, 0),
-        events.CallFailed(fd, Call.WRITE, 32),
-    ]
+    assert time.monotonic() - started < 3
 
 
-def test_traced_channel_leaves_the_flags_of_a_socket_that_is_not_ours() -> None:
-    near, far = socket.socketpair()
+def test_descriptors_come_with_the_message_that_carried_them_and_nothing_after_it(pair: Pair) -> None:
+    channel, far = pair
+    far.send(b"before")
+    socket.send_fds(far, [b"first"], [0])
+    far.send(b"after")
+    taken = channel.try_receive_fds(100, 2)
+    assert taken is not None
+    assert (taken[0], len(taken[1])) == (b"beforefirst", 1)
+    assert not os.get_inheritable(taken[1][0])
+    os.close(taken[1][0])
+    assert channel.try_receive_fds(100, 2) == (b"after", [])
+
+
+@pytest.mark.parametrize("max_fds", [1, 2, 9, 252])
+def test_more_descriptors_than_were_asked_for_are_closed_and_the_bytes_put_back(
+    pair: Pair, max_fds: int
+) -> None:
+    channel, far = pair
+    before = len(os.listdir("/proc/self/fd"))
+    socket.send_fds(far, [b"abc"], [0] * 253)
+    with pytest.raises(TruncatedError, match="more descriptors arrived"):
+        channel.try_receive_fds(10, max_fds)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert channel.descriptors_closed >= max_fds
+    assert (channel.bytes_received, channel.try_receive(10)) == (0, b"abc")
+
+
+def test_that_our_own_table_was_full_is_said_and_the_bytes_are_put_back(pair: Pair) -> None:
+    channel, far = pair
+    socket.send_fds(far, [b"abc"], [0])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = next(fd for fd in range(1 << 20) if not os.path.exists(f"/proc/self/fd/{fd}"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        with pytest.raises(TruncatedError, match=r"could be opened .*EMFILE"):
+            channel.try_receive_fds(10, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert channel.try_receive(10) == b"abc"
+
+
+def test_descriptors_come_beside_credentials(pair: Pair) -> None:
+    channel, far = pair
+    channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    socket.send_fds(far, [b"abc"], [0] * 2)
+    taken = channel.try_receive_fds(10, 2)
+    assert taken is not None
+    assert len(taken[1]) == 2
+    for fd in taken[1]:
+        os.close(fd)
+
+
+def test_put_back_bytes_come_in_pieces_and_before_the_rest(pair: Pair) -> None:
+    channel, far = pair
+    far.send(b"e\nf")
+    channel.unread(b"b\ncd")
+    channel.unread(b"a")
+    assert (channel.find_unread(b"\n"), channel.find_unread(b"\n", 3), channel.bytes_put_back) == (2, -1, 5)
+    buffer = bytearray(2)
+    assert (channel.try_receive_into(memoryview(buffer)), bytes(buffer)) == (2, b"ab")
+    channel.append_unread(b"+")
+    assert channel.try_receive_fds(100, 1) == (b"\ncd+", [])
+    assert (channel.try_receive(10), channel.find_unread(b"\n"), channel.take_all_unread()) == (
+        b"e\nf",
+        -1,
+        b"",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "queued"), [(socket.SOCK_STREAM, 3), (socket.SOCK_SEQPACKET, 3), (socket.SOCK_DGRAM, 1)]
+)
+def test_queued_is_all_that_is_there_but_of_datagrams_the_next_one(kind: int, queued: int) -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, kind)
+    channel = Channel(near)
     with far:
-        channel = TracedChannel(near, observer=lambda event: None, owned=False)
-        assert os.get_blocking(channel.fd)
-        channel.close()
+        far.send(b"1")
+        far.send(b"23")
+        assert channel.queued() == queued
+    channel.close()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from afunix.kernel import dial
+from afunix.kernel.fallbacks import is_forced
 from afunix.kernel.peercred import SO_PASSRIGHTS
 from afunix.model.address import Address, AddressKind
 from afunix.model.errors import AddressError
@@ -44,7 +45,20 @@ def test_new_socket_is_nonblocking_close_on_exec_and_takes_no_descriptors() -> N
     assert not os.get_inheritable(sock.fileno())
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE) == 1
     try:
+        if is_forced("passrights"):
+            pytest.skip("AFUNIX_FORCE_FALLBACK hides SO_PASSRIGHTS")
         assert sock.getsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS) == 0
+    except OSError:
+        pytest.skip("this kernel has no SO_PASSRIGHTS (Linux 6.16)")
+    finally:
+        sock.close()
+
+
+@pytest.mark.skipif(is_forced("passrights"), reason="AFUNIX_FORCE_FALLBACK hides SO_PASSRIGHTS")
+def test_new_socket_takes_descriptors_if_it_is_to() -> None:
+    sock = dial.open_socket("stream", takes_descriptors=True)
+    try:
+        assert sock.getsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS) == 1
     except OSError:
         pytest.skip("this kernel has no SO_PASSRIGHTS (Linux 6.16)")
     finally:

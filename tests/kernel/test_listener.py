@@ -15,7 +15,7 @@ import pytest
 from afunix.kernel import listener as module
 from afunix.kernel.listener import Listener, Ownership, max_backlog
 from afunix.model.address import Address
-from afunix.model.errors import AddressInUseError, NoSuchSocketError
+from afunix.model.errors import AddressError, AddressInUseError, NoSuchSocketError
 from afunix.model.events import (
     Bound,
     Closed,
@@ -75,6 +75,19 @@ def test_accepted_socket_has_its_family_and_type_and_is_close_on_exec(
         with closing(listener.accept()) as accepted:
             assert (accepted.family, accepted.type) == (socket.AF_UNIX, socket.SOCK_SEQPACKET)
             assert not os.get_inheritable(accepted.fileno())
+
+
+def test_a_default_timeout_of_the_program_makes_no_receive_wait(path: str, new_socket: NewSocket) -> None:
+    with open_at(path) as listener:
+        connect(path, new_socket)
+        socket.setdefaulttimeout(30)
+        try:
+            with closing(listener.accept()) as accepted:
+                assert os.get_blocking(accepted.fileno())
+                with pytest.raises(BlockingIOError):
+                    accepted.recv(1, socket.MSG_DONTWAIT)
+        finally:
+            socket.setdefaulttimeout(None)
 
 
 def test_events_tell_its_life_in_order(path: str) -> None:
@@ -275,3 +288,41 @@ def test_inherited_one_is_told_as_such(path: str, new_socket: NewSocket) -> None
     assert events == [Listening(listener.fd, Address.pathname(path), 0, inherited=True)]
     assert listener.is_inherited
     assert not listener.is_ours
+
+
+def test_released_socket_and_file_are_the_callers(path: str) -> None:
+    listener = Listener.open(Address.pathname(path))
+    sock, file = listener.release()
+    listener.close()
+    assert sock.fileno() >= 0
+    assert file is not None
+    assert file.remove()
+    file.close()
+    sock.close()
+
+
+def test_release_hands_on_no_file_that_is_to_stay(path: str) -> None:
+    listener = Listener.open(Address.pathname(path), ownership=Ownership(keep=True))
+    sock, file = listener.release()
+    sock.close()
+    assert file is None
+    assert os.path.lexists(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"type_word": "tcp"}, "'tcp' is no type of Unix socket"), ({"backlog": -1}, "a backlog of -1 is none")],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_made(
+    path: str, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(AddressError, match=said):
+        Listener.open(Address.pathname(path), **options)
+    assert not os.path.lexists(path)
+
+
+def test_owner_and_group_are_names_or_numbers() -> None:
+    assert Ownership.of(0o660, "root", 0, True, True) == Ownership(0o660, 0, 0, True, True)
+    assert Ownership.of(group="27") == Ownership(0o600, None, 27, False, False)
+    with pytest.raises(AddressError, match="'-1' is no user id"):
+        Ownership.of(owner=-1)

@@ -6,6 +6,7 @@ import array
 import errno
 import fcntl
 import os
+import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -43,12 +44,17 @@ def test_the_peer_is_the_process_that_connected(pair: Pair) -> None:
     assert peercred.peer_credentials(pair[0]) == ME
 
 
-def test_a_descriptor_will_do_and_stays_as_it_was(pair: Pair) -> None:
+@pytest.mark.parametrize("default_timeout", [None, 5.0])
+def test_a_descriptor_will_do_and_stays_as_it_was(pair: Pair, default_timeout: float | None) -> None:
     fd = pair[0].fileno()
     flags = fcntl.fcntl(fd, fcntl.F_GETFL), fcntl.fcntl(fd, fcntl.F_GETFD)
-    assert peercred.peer_credentials(fd) == ME
-    assert peercred.peer_groups(fd) == tuple(os.getgroups())
-    peercred.refuse_descriptors(fd)
+    socket.setdefaulttimeout(default_timeout)
+    try:
+        assert peercred.peer_credentials(fd) == ME
+        assert peercred.peer_groups(fd) == tuple(os.getgroups())
+        peercred.refuse_descriptors(fd)
+    finally:
+        socket.setdefaulttimeout(None)
     assert (fcntl.fcntl(fd, fcntl.F_GETFL), fcntl.fcntl(fd, fcntl.F_GETFD)) == flags
     pair[1].sendall(b"still open")
     assert pair[0].recv(20) == b"still open"
@@ -85,7 +91,7 @@ def test_a_uid_beyond_two_billion_is_not_negative(sock_dir: str, in_child: InChi
 
 def test_a_pid_that_has_no_number_here_is_none() -> None:
     raw = struct.pack("=iII", 0, 1000, 1000)
-    assert peercred._unpack(raw) == PeerCredentials(None, 1000, 1000)
+    assert peercred.unpack_credentials(raw) == PeerCredentials(None, 1000, 1000)
 
 
 def test_the_groups_of_the_peer_are_ours(pair: Pair) -> None:
@@ -195,3 +201,62 @@ def test_credentials_are_found_beside_other_control_messages() -> None:
 def _send_descriptor(sock: socket.socket) -> None:
     rights = array.array("i", [sock.fileno()])
     sock.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+def _socket_to_a_child() -> tuple[socket.socket, socket.socket, int]:
+    """A socket whose peer is a child that ends when ours at its other end is closed; by then it is a zombie."""
+    here, there = socket.socketpair()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("")
+    listener.listen()
+    pid = os.fork()
+    if pid == 0:
+        here.close()
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(listener.getsockname())
+        there.recv(1)
+        os._exit(0)
+    there.close()
+    connection, _ = listener.accept()
+    listener.close()
+    return connection, here, pid
+
+
+@pytest.mark.parametrize("forced", ["", "peerpidfd"])
+def test_the_peers_process_can_be_waited_for(monkeypatch: pytest.MonkeyPatch, forced: str) -> None:
+    monkeypatch.setenv(fallbacks.VARIABLE, forced)
+    fallbacks._forced.cache_clear()
+    connection, here, pid = _socket_to_a_child()
+    try:
+        with connection:
+            assert peercred.peer_credentials(connection).pid == pid
+            pidfd = peercred.open_peer_pidfd(connection)
+            assert not os.get_inheritable(pidfd)
+            assert select.select([pidfd], [], [], 0)[0] == []
+            here.close()
+            assert select.select([pidfd], [], [], 30)[0] == [pidfd]
+            os.close(pidfd)
+            assert peercred.peer_credentials(connection).pid == pid
+    finally:
+        fallbacks._forced.cache_clear()
+        here.close()
+        os.waitpid(pid, 0)
+
+
+def test_a_peer_that_was_reaped_is_said_to_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(fallbacks.VARIABLE, "peerpidfd")
+    fallbacks._forced.cache_clear()
+    connection, here, pid = _socket_to_a_child()
+    try:
+        with connection:
+            here.close()
+            os.waitpid(pid, 0)
+            with pytest.raises(ProcessLookupError):
+                peercred.open_peer_pidfd(connection)
+    finally:
+        fallbacks._forced.cache_clear()
+
+
+def test_the_label_is_a_word_or_none(pair: Pair) -> None:
+    label = peercred.peer_label(pair[0])
+    assert label is None or (label and "\0" not in label)

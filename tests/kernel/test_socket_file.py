@@ -162,6 +162,29 @@ def test_closing_leaves_the_file_and_can_be_repeated(sock_dir: str, claim: Claim
     assert os.listdir(sock_dir) == ["s"]
 
 
+def test_the_path_of_a_closed_socket_is_removed_when_that_is_asked_for(sock_dir: str, claim: Claim) -> None:
+    sock, file = claim(f"{sock_dir}/s")
+    assert not file.remove_if_stale()
+    sock.close()
+    assert file.remove_if_stale()
+    assert os.listdir(sock_dir) == []
+    assert not file.remove_if_stale()
+
+
+def test_a_closed_socket_of_somebody_else_is_left_alone(sock_dir: str, claim: Claim) -> None:
+    _, file = claim(f"{sock_dir}/s")
+    os.rename(f"{sock_dir}/s", f"{sock_dir}/away")
+    claim(f"{sock_dir}/s")[0].close()
+    assert not file.remove_if_stale()
+    assert os.path.lexists(f"{sock_dir}/s")
+
+
+def test_a_forgotten_file_closes_its_directory(sock_dir: str, new_socket: NewSocket) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    socket_file.bind(new_socket(), Address.pathname(f"{sock_dir}/s"))
+    assert len(os.listdir("/proc/self/fd")) == before + 1  # the socket's
+
+
 def test_a_stop_without_descriptors_removes_the_path(sock_dir: str, claim: Claim, in_child: InChild) -> None:
     def run_short_and_remove() -> bool:
         sock = socket.socket(socket.AF_UNIX)

@@ -22,6 +22,7 @@ CAUGHT_AS: dict[type[AfunixError], tuple[type[Exception], int | None]] = {
     errors.BrokenStreamError: (ConnectionError, errno.EPIPE),
     errors.DeniedError: (PermissionError, errno.EACCES),
     errors.LineTooLongError: (ValueError, None),
+    errors.MessageTooLongError: (OSError, errno.EMSGSIZE),
     errors.NoSuchSocketError: (FileNotFoundError, errno.ENOENT),
     errors.NobodyListensError: (ConnectionRefusedError, errno.ECONNREFUSED),
     errors.NotASocketError: (OSError, errno.ENOTSOCK),

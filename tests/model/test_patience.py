@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from afunix.model.patience import Ending, Patience, Retrying, milliseconds, show_seconds
+from afunix.model.patience import Ending, Patience, Retrying, milliseconds, must_be_seconds, show_seconds
 
 
 def test_without_limits_connecting_never_ends_and_tries_once() -> None:
@@ -29,6 +29,23 @@ def test_pauses_grow_to_a_tenth_of_a_second_and_end_at_the_deadline() -> None:
     assert pauses == sorted(pauses)
     assert pauses[-1] == 0.1
     assert retrying.next_pause(0.95) == pytest.approx(0.05)
+
+
+def test_pauses_can_be_chosen() -> None:
+    retrying = Retrying(0.0, wait=math.inf, first_pause=1, longest_pause=3)
+    assert [retrying.next_pause(0.0) for _ in range(4)] == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("limits", [{"timeout": -1}, {"wait": math.nan}])
+def test_time_that_cannot_be_meant_is_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"is (-1|nan), expected 0 seconds or more"):
+        Retrying(0.0, **limits)
+
+
+def test_what_is_no_number_of_seconds_is_refused() -> None:
+    for wrong in ("2s", True, None):
+        with pytest.raises(TypeError, match=r"timeout is [a-zA-Z]+, expected seconds"):
+            must_be_seconds(wrong, "timeout")  # type: ignore[arg-type]
 
 
 def test_waiting_for_ever_is_a_limit_that_never_passes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 import pytest
 
@@ -143,8 +144,23 @@ def test_giving_up_names_the_time_and_the_last_obstacle() -> None:
         (at(errno.EAGAIN, **SOCKET), "it is busy, or stopped"),
     ],
 )
-def test_who_has_waited_is_not_told_to_wait(obstacle: Obstacle, hint: str) -> None:
-    assert gave_up(0.25, refusal(obstacle)).hint == hint
+@pytest.mark.parametrize("in_program", [True, False])
+def test_who_has_waited_is_not_told_to_wait(obstacle: Obstacle, hint: str, in_program: bool) -> None:
+    assert gave_up(0.25, refusal(obstacle, in_program=in_program)).hint == hint
+
+
+@pytest.mark.parametrize("number", errno.errorcode)
+def test_no_hint_for_a_program_is_about_the_command_line(number: int) -> None:
+    hint = refusal(at(number, **SOCKET), in_program=True).hint or ""
+    assert not re.search("afunix |--|'connect", hint)
+
+
+def test_program_is_told_the_arguments_and_functions_that_help() -> None:
+    hints = [refusal(at(n, **SOCKET), in_program=True).hint for n in (errno.ENOENT, errno.ECONNREFUSED)]
+    assert hints == [
+        "start its server; wait=10 waits for it",
+        "start its server; serve() and listen() replace stale socket files",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,21 @@ def test_environment_with_the_tools_will_do_to_run(checkout: Checkout) -> None:
     assert checkout.asked() == []
 
 
+@pytest.mark.parametrize("extent", ["run", "dev"])
+def test_environment_that_builds_the_documentation_will_do_for_all(checkout: Checkout, extent: str) -> None:
+    checkout.run("docs")
+    checkout.asked()
+    checkout.run(extent)
+    assert checkout.asked() == []
+
+
+def test_environment_with_the_tools_gets_what_builds_the_documentation(checkout: Checkout) -> None:
+    checkout.run("dev")
+    checkout.asked()
+    checkout.run("docs")
+    assert [line.split()[2] for line in checkout.asked()] == ["pip"]
+
+
 def test_environment_to_run_gets_the_tools_when_they_are_wanted(checkout: Checkout) -> None:
     checkout.run("run")
     checkout.asked()

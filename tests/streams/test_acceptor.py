@@ -229,7 +229,8 @@ def test_place_that_is_free_again_goes_to_the_first_who_waits(loop: HandTurned, 
         assert channel.try_receive(9) == b"%d" % number
         door.leave(acceptor, channel)
     assert acceptor.live == 0
-    assert [type(alert) for alert in door.alerts] == [AcceptPaused, AcceptResumed] * 3
+    # While the last one is served nobody waits, and nothing is worth telling.
+    assert [type(alert) for alert in door.alerts] == [AcceptPaused, AcceptResumed] * 2
 
 
 def test_client_that_is_over_at_once_leaves_its_place_in_the_same_turn(loop: HandTurned, door: Door) -> None:
@@ -390,7 +391,7 @@ def accept_fails(door: Door, monkeypatch: pytest.MonkeyPatch, number: int) -> It
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(door.listener, "accept", fail)
+        patch.setattr(door.listener, "accept_named", fail)
         yield calls
 
 
@@ -408,7 +409,7 @@ def no_descriptors_left() -> Iterator[None]:
 
 
 def test_out_of_descriptors_is_told_once_and_service_resumes_by_itself(loop: HandTurned, door: Door) -> None:
-    door.open()
+    acceptor = door.open()
     door.knock(3)
     with no_descriptors_left():
         for _ in range(20):
@@ -416,7 +417,7 @@ def test_out_of_descriptors_is_told_once_and_service_resumes_by_itself(loop: Han
     (paused,) = door.alerts
     assert isinstance(paused, AcceptPaused)
     assert (paused.errno, paused.reason) == (errno.EMFILE, "Too many open files (EMFILE)")
-    assert door.inside == []
+    assert (door.inside, acceptor.shortage) == ([], errno.EMFILE)
     loop.advance(0.25)  # the longest that service may take to resume
     assert len(door.inside) == 3
     assert [type(alert) for alert in door.alerts] == [AcceptPaused, AcceptResumed]
@@ -555,3 +556,27 @@ def test_close_leaves_no_reader_and_no_timer(
     acceptor.close()
     loop.advance(5.0)
     assert door.inside == []
+
+
+def test_shortage_is_told_once_an_episode_to_whoever_must_act(loop: HandTurned, door: Door) -> None:
+    told: list[OSError] = []
+    door.open(on_shortage=told.append)
+    for _ in range(2):
+        door.knock()
+        with no_descriptors_left():
+            for _ in range(5):
+                loop.advance(0.2)
+        loop.advance(0.25)
+    assert [error.errno for error in told] == [errno.EMFILE] * 2
+
+
+def test_client_that_leaves_after_the_loop_was_closed_is_no_error(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acceptor = door.open(max_clients=1)
+    door.knock(2)
+    door.loop.turn(2)
+    acceptor.close()
+    acceptor.start()
+    door.loop.close()
+    door.leave(acceptor, door.inside[0])

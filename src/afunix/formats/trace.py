@@ -36,6 +36,8 @@ class TraceFormat:
             events.Connected: lambda e: f"{Call.CONNECT.value}({e.fd}, {_name(e.address)})",
             events.BytesRead: _read,
             events.BytesWritten: lambda e: f"{Call.WRITE.value}({e.fd}) = {e.count}",
+            events.DescriptorsReceived: lambda e: _message("recvmsg", e),
+            events.DescriptorsSent: lambda e: _message("sendmsg", e),
             events.HalfClosed: lambda e: f"{Call.SHUTDOWN.value}({e.fd}, {e.direction.value})",
             events.Closed: lambda e: f"{Call.CLOSE.value}({e.fd})",
             events.CallFailed: _failed,
@@ -71,6 +73,11 @@ def _listen(event: events.Listening) -> str:
 
 def _read(event: events.BytesRead) -> str:
     return f"{Call.READ.value}({event.fd}) = {event.count}" + ("" if event.count else " (end of file)")
+
+
+def _message(call: str, event: events.DescriptorsReceived | events.DescriptorsSent) -> str:
+    plural = "" if event.descriptors == 1 else "s"
+    return f"{call}({event.fd}) = {event.count}, {event.descriptors} descriptor{plural}"
 
 
 def _failed(event: events.CallFailed) -> str:

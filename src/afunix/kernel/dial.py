@@ -30,16 +30,15 @@ _SO_SNDTIMEO = getattr(socket, "SO_SNDTIMEO", 21)
 _TIMEVAL = struct.Struct("ll")
 
 
-def open_socket(type_word: str, observer: Observer | None = None) -> SocketType:
+def open_socket(
+    type_word: str, observer: Observer | None = None, *, takes_descriptors: bool = False
+) -> socket.socket:
     """A new socket, non-blocking and close-on-exec, that the caller owns. For dgram it has a name, for
     answers.
     """
     number = TYPE_NUMBERS[type_word]
     sock = socket.socket(AF_UNIX, number)
-    sock.setblocking(False)
-    refuse_descriptors(sock)
-    if number == SOCK_STREAM:
-        sock.setsockopt(SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    prepare(sock, takes_descriptors=takes_descriptors)
     if observer is not None:
         from ..model.events import Created
 
@@ -47,6 +46,15 @@ def open_socket(type_word: str, observer: Observer | None = None) -> SocketType:
     if number == SOCK_DGRAM:
         _autobind(sock, observer)
     return sock
+
+
+def prepare(sock: SocketType, *, takes_descriptors: bool = False) -> None:
+    """Make a new socket of ours non-blocking, and what it may be sent what we expect."""
+    sock.setblocking(False)
+    if not takes_descriptors:
+        refuse_descriptors(sock)
+    if sock.type == SOCK_STREAM:
+        sock.setsockopt(SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
 
 def _autobind(sock: SocketType, observer: Observer | None) -> None:
@@ -109,7 +117,7 @@ def close_socket(sock: SocketType, observer: Observer | None = None) -> None:
     sock.close()
 
 
-def take_connected(address: Address) -> SocketType:
+def take_connected(address: Address) -> socket.socket:
     """The connected socket of `fd:3` or `fd:NAME`, whose flags stay as they are. The caller owns it.
 
     Raises:

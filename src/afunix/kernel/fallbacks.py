@@ -4,6 +4,7 @@ Each facility that is newer than the oldest kernel we promise (Linux 5.10) has a
 uses it asks `is_forced(name)` before it asks the kernel. `all` forces every one.
 
     passrights    SO_PASSRIGHTS, Linux 6.16                         peercred.refuse_descriptors
+    peerpidfd     SO_PEERPIDFD, Linux 6.5                           peercred.open_peer_pidfd
     nowait        RWF_NOWAIT on a pipe, Linux 5.15 or so            output
     reopen        opening /proc/self/fd/N again (may be refused)    output, input
     splice        splice(2) and sendfile(2) (refused by some files) output, movers

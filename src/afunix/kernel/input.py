@@ -22,6 +22,7 @@ from collections.abc import Callable
 
 from .descriptor_kind import DescriptorKind
 from .fallbacks import is_forced
+from .wrapping import as_socket
 
 
 class Input:
@@ -43,7 +44,7 @@ class Input:
 
     def _choose_reader(self) -> Callable[[int], bytes]:
         if self.kind is DescriptorKind.SOCKET:
-            self._socket = socket.socket(fileno=os.dup(self.fd))
+            self._socket = as_socket(os.dup(self.fd))
             return self._receive
         if self.kind is DescriptorKind.FILE or (
             self.kind is DescriptorKind.DEVICE and not _can_be_waited_for(self.fd)

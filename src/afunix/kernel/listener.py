@@ -11,13 +11,14 @@ import select
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from socket import AF_UNIX, SHUT_RD, SocketType
+from socket import AF_UNIX, SHUT_RD, SOCK_NONBLOCK, SocketType
 
 from ..model.address import Address
-from ..model.errors import AfunixError
+from ..model.errors import AddressError, AfunixError
 from ..model.events import Bound, Closed, Created, Direction, HalfClosed, Listening, Observer, Unlinked
-from . import peercred, socket_file
-from .socket_types import TYPE_NUMBERS, call_name, type_of
+from ..model.rules import parse_id
+from . import names, peercred, socket_file
+from .socket_types import call_name, number_of, type_of
 
 _SOMAXCONN = "/proc/sys/net/core/somaxconn"
 
@@ -41,6 +42,28 @@ class Ownership:
     replace: bool = False
     keep: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        mode: int = 0o600,
+        owner: str | int | None = None,
+        group: str | int | None = None,
+        replace: bool = False,
+        keep: bool = False,
+    ) -> Ownership:
+        """The same in a program's words: `owner` and `group` are a name, a number, or a number in a string.
+
+        Raises:
+            RuleError: nobody has that name, or it is no id.
+        """
+        return cls(
+            mode,
+            None if owner is None else parse_id(str(owner), "user", names.uid_of),
+            None if group is None else parse_id(str(group), "group", names.gid_of),
+            replace,
+            keep,
+        )
+
 
 class Listener:
     """A bound socket. `close()` closes it; `unlink()` first, while it is open, removes the path if it is still ours."""
@@ -60,6 +83,8 @@ class Listener:
         self.type = type_of(sock)
         self.is_stream = self.type == socket.SOCK_STREAM
         self.is_inherited = inherited
+        self.refuses_fds = False
+        """Does the kernel keep descriptors away from what it accepts? Of an inherited one that is not known."""
         self._file: socket_file.SocketFile | None = None
         self._keep = keep
         self._observer = observer
@@ -81,22 +106,29 @@ class Listener:
         *,
         backlog: int | None = None,
         configure: Callable[[SocketType], None] = lambda sock: None,
+        accepts_fds: bool = False,
         observer: Observer | None = None,
     ) -> Listener:
         """socket, bind, listen. `configure` sees the socket before it has a name, so before any client can.
 
+        Without `accepts_fds` nobody can send descriptors to what it accepts, if the kernel can refuse them.
+
         Raises:
+            AddressError: an unknown type, or a negative backlog.
             AfunixError: of the kinds that `socket_file.bind` names; nothing is left behind.
         """
-        number = TYPE_NUMBERS[type_word]
+        number = number_of(type_word)
+        if backlog is not None and backlog < 0:
+            raise AddressError(f"a backlog of {backlog} is none: expected 0 or more")
         sock = socket.socket(AF_UNIX, number)
         try:
             sock.setblocking(False)
-            peercred.refuse_descriptors(sock)
+            refuses_fds = not accepts_fds and peercred.refuse_descriptors(sock)
             configure(sock)
             if observer is not None:
                 observer(Created(sock.fileno(), call_name(number)))
             listener = cls(sock, address, keep=ownership.keep, observer=observer)
+            listener.refuses_fds = refuses_fds
             listener._file = socket_file.bind(
                 sock,
                 address,
@@ -127,7 +159,11 @@ class Listener:
             self._observer(Listening(self.fd, self.address, backlog))
 
     def accept(self) -> SocketType:
-        """The next client, its descriptor close-on-exec and blocking; the caller owns it.
+        """Like `accept_named`, for those who do not ask for the client's name."""
+        return self.accept_named()[0]
+
+    def accept_named(self) -> tuple[SocketType, str | bytes]:
+        """The next client, its descriptor close-on-exec and blocking, and what it is bound to; the caller owns it.
 
         Raises:
             BlockingIOError: nobody is waiting.
@@ -136,8 +172,9 @@ class Listener:
         if self._must_poll and not self._is_readable():
             raise BlockingIOError
         # accept4(2) without the wrapper that `socket.accept` puts around each connection: half of its price.
-        fd, _ = self.socket._accept()  # type: ignore[attr-defined]
-        return SocketType(AF_UNIX, self.type, 0, fd)
+        fd, name = self.socket._accept()  # type: ignore[attr-defined]
+        # Said to be non-blocking, Python does not wait by itself, as `socket.setdefaulttimeout` would make it.
+        return SocketType(AF_UNIX, self.type | SOCK_NONBLOCK, 0, fd), name or ""
 
     def _is_readable(self) -> bool:
         """For a blocking listener that we were handed, whose flag is not ours to set.
@@ -177,6 +214,17 @@ class Listener:
         if self._observer is not None and not self._keep:
             self._observer(Unlinked(self.fd, self.address, removed))
         return None
+
+    def release(self) -> tuple[SocketType, socket_file.SocketFile | None]:
+        """Hand on the socket and the file that is to be removed before it is closed; this Listener is done.
+
+        No file: an abstract name, an inherited socket, or one whose path is to be kept.
+        """
+        file, self._file, self.fd = self._file, None, -1
+        if file is not None and self._keep:
+            file.disown()
+            file = None
+        return self.socket, file
 
     def close(self) -> None:
         """`unlink()`, then close the descriptor; idempotent."""

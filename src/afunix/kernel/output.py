@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from .descriptor_kind import DescriptorKind
 from .fallbacks import is_forced
+from .wrapping import as_socket
 
 if TYPE_CHECKING:
     from .threaded_writer import ThreadedWriter
@@ -52,7 +53,7 @@ class Output:
         self._own_fd = -1
         self._conduit: _Conduit | None = None
         self._thread: ThreadedWriter | None = None
-        self._socket: socket.socket | None = None
+        self._socket: socket.SocketType | None = None
         self.wait_fd: int | None = None
         self.can_splice = self._can_splice()
         self.try_write: Callable[[Sequence[bytes | memoryview]], int]
@@ -68,7 +69,7 @@ class Output:
             return
         self.wait_fd = self.fd
         if self.kind is DescriptorKind.SOCKET:
-            self._socket = socket.socket(fileno=os.dup(self.fd))
+            self._socket = as_socket(os.dup(self.fd))
             self.try_write = self._write_socket
         elif self._reopen():
             self.try_write = self._write_reopened

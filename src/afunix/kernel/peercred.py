@@ -7,18 +7,21 @@ in `model.rules`. Descriptors are borrowed: nothing here closes one or changes a
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from socket import AF_UNIX, SCM_CREDENTIALS, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, SocketType
+from collections.abc import Iterable
+from socket import SCM_CREDENTIALS, SO_PEERCRED, SOL_SOCKET, SocketType
 
 from ..model.credentials import PeerCredentials
 from . import fallbacks
+from .wrapping import borrowed
 
 SO_PASSCRED = socket.SO_PASSCRED
 
 # asm-generic/socket.h; the `socket` module has no names for these.
+SO_PEERSEC = 31
+"""The peer's security label, where SELinux, AppArmor or Smack gives one."""
 SO_PEERGROUPS = 59
 """The peer's supplementary groups, Linux 4.13."""
 SO_PEERPIDFD = 77
@@ -27,6 +30,7 @@ SO_PASSRIGHTS = 83
 """May descriptors be sent to this socket? On by default, Linux 6.16."""
 
 _UCRED = struct.Struct("=iII")
+_UCRED_BYTES = _UCRED.size
 _GID = struct.Struct("=I")
 _MAX_GETSOCKOPT = 1024
 """What `socket.getsockopt` lends: 256 groups. A process may have 65,536."""
@@ -39,25 +43,61 @@ def peer_credentials(sock: SocketType | int) -> PeerCredentials:
     every datagram socket, gives credentials that are not `is_known`.
     """
     if isinstance(sock, int):
-        with _borrowed(sock) as borrowed:
-            return peer_credentials(borrowed)
-    return _unpack(sock.getsockopt(SOL_SOCKET, SO_PEERCRED, _UCRED.size))
+        with borrowed(sock) as one:
+            return peer_credentials(one)
+    return unpack_credentials(read_credentials(sock))
+
+
+def read_credentials(sock: SocketType) -> bytes:
+    """The same as the kernel has them, for `unpack_credentials` to read if anybody asks."""
+    return sock.getsockopt(SOL_SOCKET, SO_PEERCRED, _UCRED_BYTES)
 
 
 def peer_groups(sock: SocketType | int) -> tuple[int, ...]:
     """The peer's supplementary gids, all of them; none for a socket that knows no peer (datagrams)."""
     if isinstance(sock, int):
-        with _borrowed(sock) as borrowed:
-            return peer_groups(borrowed)
+        with borrowed(sock) as one:
+            return peer_groups(one)
     try:
-        raw = sock.getsockopt(SOL_SOCKET, SO_PEERGROUPS, _MAX_GETSOCKOPT)
+        raw = _whole_option(sock, SO_PEERGROUPS)
     except OSError as error:
-        if error.errno == errno.ENODATA:
-            return ()
-        if error.errno != errno.ERANGE:
+        if error.errno != errno.ENODATA:
             raise
-        raw = _getsockopt_of_any_length(sock.fileno(), SO_PEERGROUPS)
+        return ()
     return tuple(gid for (gid,) in _GID.iter_unpack(raw))
+
+
+def peer_label(sock: SocketType) -> str | None:
+    """The peer's security label (SO_PEERSEC), None where no security module gives one to sockets."""
+    try:
+        raw = _whole_option(sock, SO_PEERSEC)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
+        return None
+    return os.fsdecode(raw.rstrip(b"\0")) or None
+
+
+def open_peer_pidfd(sock: SocketType) -> int:
+    """A descriptor for the peer's process, close-on-exec; the caller owns it.
+
+    Before Linux 6.5 it is opened by the peer's pid, which may be somebody else's by now.
+
+    Raises:
+        ProcessLookupError: the process was reaped already, or has no number here.
+    """
+    if not fallbacks.is_forced("peerpidfd"):
+        try:
+            return sock.getsockopt(SOL_SOCKET, SO_PEERPIDFD)
+        except OSError as error:
+            if error.errno in (errno.ESRCH, errno.ENODATA, errno.EINVAL):
+                raise ProcessLookupError(errno.ESRCH, "the peer's process is gone") from None
+            if error.errno != errno.ENOPROTOOPT:
+                raise
+    pid = peer_credentials(sock).pid
+    if pid is None:
+        raise ProcessLookupError(errno.ESRCH, "the peer's process has no number here")
+    return os.pidfd_open(pid)
 
 
 def refuse_descriptors(sock: SocketType | int) -> bool:
@@ -66,8 +106,8 @@ def refuse_descriptors(sock: SocketType | int) -> bool:
     False where the kernel cannot (before Linux 6.16): then whoever receives must close what arrives.
     """
     if isinstance(sock, int):
-        with _borrowed(sock) as borrowed:
-            return refuse_descriptors(borrowed)
+        with borrowed(sock) as one:
+            return refuse_descriptors(one)
     if fallbacks.is_forced("passrights"):
         return False
     try:
@@ -87,23 +127,23 @@ def credentials_from(ancillary: Iterable[tuple[int, int, bytes]]) -> PeerCredent
     """
     for level, kind, data in ancillary:
         if level == SOL_SOCKET and kind == SCM_CREDENTIALS and len(data) >= _UCRED.size:
-            return _unpack(data[: _UCRED.size])
+            return unpack_credentials(data[: _UCRED.size])
     return None
 
 
-def _unpack(ucred: bytes) -> PeerCredentials:
+def unpack_credentials(ucred: bytes) -> PeerCredentials:
+    """A struct ucred as a value."""
     pid, uid, gid = _UCRED.unpack(ucred)
     return PeerCredentials(pid if pid > 0 else None, uid, gid)
 
 
-@contextmanager
-def _borrowed(fd: int) -> Iterator[SocketType]:
-    """`fd` as a socket object that does not own it; family and type given, so that Python does not ask."""
-    sock = SocketType(AF_UNIX, SOCK_STREAM, 0, fd)
+def _whole_option(sock: SocketType, option: int) -> bytes:
     try:
-        yield sock
-    finally:
-        sock.detach()
+        return sock.getsockopt(SOL_SOCKET, option, _MAX_GETSOCKOPT)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+    return _getsockopt_of_any_length(sock.fileno(), option)
 
 
 def _getsockopt_of_any_length(fd: int, option: int) -> bytes:

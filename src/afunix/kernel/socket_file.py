@@ -20,11 +20,12 @@ from socket import SocketType
 from ..model.address import Address, AddressKind
 from ..model.errors import AddressError
 from ..model.events import Observer
-from ..model.ownership import NAME_TAKEN, refusal
+from ..model.ownership import NAME_TAKEN, Verdict, judge, refusal
 from . import owners, path_lock
 from .bind_errors import cannot_remove, explain
 from .claim import Claim, Permissions
 from .pathname import Place, hold, kernel_name, parent_of
+from .sighting import look_at
 
 __all__ = ["SocketFile", "bind", "is_parent_world_writable", "kernel_name"]
 
@@ -126,6 +127,22 @@ class SocketFile:
                 stack.enter_context(path_lock.held(place, _REMOVE_PATIENCE_S))
             return self._unlink_if_ours(place)
 
+    def remove_if_stale(self) -> bool:
+        """Remove the path if it is still ours and its socket is closed: by whoever it was handed to.
+
+        Nothing pins the inode then, so it is not enough that it is the same: nobody may be bound there either.
+        Says whether it was removed. Idempotent, and in any process but the one that bound it does nothing.
+
+        Raises:
+            AfunixError: it is ours and stays, because its directory is not writable or its lock not free.
+            OSError: as open(2) of the lock.
+        """
+        place = self._place
+        if place is None or not self.is_ours():
+            return False
+        with path_lock.held(place, _REMOVE_PATIENCE_S), look_at(place) as look:
+            return judge(look.seen) is Verdict.STALE and self._unlink_if_ours(place)
+
     def _unlink_if_ours(self, place: Place) -> bool:
         # A known race with programs that ignore the lock: nothing in Linux unlinks by inode.
         if not self._leads_to_us(place):
@@ -149,6 +166,10 @@ class SocketFile:
         place, self._place = self._place, None
         if place is not None:
             place.close()
+
+    def __del__(self) -> None:
+        # The socket that was forgotten with it says so (ResourceWarning) and is closed by Python.
+        self.close()
 
 
 def is_parent_world_writable(address: Address) -> bool:

@@ -53,6 +53,15 @@ class Address:
     name: bytes = b""
 
     @classmethod
+    def of(cls, given: Address | str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Address:
+        """`given` itself if it is an address already, otherwise `parse(given)`.
+
+        Raises:
+            AddressError: as `parse`. TypeError: it is nothing that a path can be.
+        """
+        return given if isinstance(given, Address) else cls.parse(given)
+
+    @classmethod
     def parse(cls, text: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Address:
         """Read what a person wrote.
 

@@ -13,7 +13,8 @@
     ├── BrokenStreamError       bytes may be lost; `bytes_sent` says how many went (also ConnectionError)
     ├── OutputError             our own output refused bytes; `bytes_lost`         (also OSError)
     ├── LineTooLongError        no newline within the limit                        (also ValueError)
-    ├── ClosedError · BusyError · TruncatedError · DescriptorsNotAcceptedError
+    ├── MessageTooLongError     a packet or datagram that no socket takes whole    (also OSError)
+    ├── ClosedError · BusyError · TruncatedError · DescriptorsNotAcceptedError · WrongLoopError
     └── EndOfStream             the orderly end of what the peer sends, never an error of anybody
 
 Each carries the sentence a person reads and, where there is a next step, a `hint`. Those that answer a system
@@ -88,9 +89,15 @@ class WrongTypeError(AfunixError, OSError):
 
 
 class TimedOutError(AfunixError, TimeoutError):
-    """A deadline passed; the message names what stood in the way last."""
+    """A deadline passed; the message names what stood in the way last. `bytes_sent`: of a send, those that went."""
 
     _default_errno = _errno.ETIMEDOUT
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, errno: int | None = None, bytes_sent: int = 0
+    ) -> None:
+        super().__init__(message, hint=hint, errno=errno)
+        self.bytes_sent = bytes_sent
 
 
 class PeerMismatchError(AfunixError, PermissionError):
@@ -121,12 +128,22 @@ class OutputError(AfunixError, OSError):
         self.bytes_lost = bytes_lost
 
 
+class MessageTooLongError(AfunixError, OSError):
+    """A packet or datagram that is longer than what can be sent in one (EMSGSIZE); nothing of it went."""
+
+    _default_errno = _errno.EMSGSIZE
+
+
 class ClosedError(AfunixError):
     """Used after it was closed, here."""
 
 
 class BusyError(AfunixError):
     """Two tasks on one direction of one stream; the first is unharmed."""
+
+
+class WrongLoopError(AfunixError, RuntimeError):
+    """Used from another event loop, thread or process than the one that it belongs to."""
 
 
 class LineTooLongError(AfunixError, ValueError):

@@ -83,6 +83,20 @@ class BytesWritten(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DescriptorsReceived(BytesRead):
+    """recvmsg(2) returned `count` bytes, and with them so many `descriptors`; told instead of BytesRead, which it is."""
+
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptorsSent(BytesWritten):
+    """sendmsg(2) took `count` bytes, and with them so many `descriptors`; told instead of BytesWritten, which it is."""
+
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
 class HalfClosed(Event):
     """shutdown(2) ended one direction."""
 
@@ -154,6 +168,29 @@ class PeerReset(Event):
     """The client went away with a reset: what it sent before is written, what it did not get is lost."""
 
     connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFailed(Event):
+    """What serves a client raised `error`; the client was closed, and nobody else is concerned."""
+
+    connection: int
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Queued(Event):
+    """A client was accepted and waits until another one leaves."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped(Event):
+    """A client that had waited for a place for `seconds` was closed unread."""
+
+    connection: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-_FIRST_PAUSE_S = 0.005
-_LONGEST_PAUSE_S = 0.1
+FIRST_PAUSE_S = 0.005
+LONGEST_PAUSE_S = 0.1
 """Between two attempts: soon after a server starts, and ten times a second in the long run, which costs
 nothing.
 """
@@ -19,16 +19,33 @@ nothing.
 class Retrying:
     """One connection to be made. `timeout` bounds it; with `wait` what may pass is tried again until then.
 
-    Without `wait` only a full backlog is waited for, without `timeout` as long as it takes.
+    Without `wait` only a full backlog is waited for, without `timeout` as long as it takes. The pauses are seconds,
+    as in `retry.Retry`.
+
+    Raises:
+        TypeError, ValueError: no number of seconds, or less than 0.
     """
 
-    def __init__(self, now: float, *, timeout: float | None = None, wait: float | None = None) -> None:
-        limits = [limit for limit in (timeout, wait) if limit is not None]
+    def __init__(
+        self,
+        now: float,
+        *,
+        timeout: float | None = None,
+        wait: float | None = None,
+        first_pause: float = FIRST_PAUSE_S,
+        longest_pause: float = LONGEST_PAUSE_S,
+    ) -> None:
+        self._pause = first_pause
+        self._longest_pause = longest_pause
+        limits = []
+        for name, limit in (("timeout", timeout), ("wait", wait)):
+            if limit is not None:
+                must_be_seconds(limit, name)
+                limits.append(limit)
         self.limit = min(limits, default=None)
         """Seconds in all; None: no limit."""
         self.retries = wait is not None
         self._deadline = None if self.limit is None else now + self.limit
-        self._pause = _FIRST_PAUSE_S
 
     def left(self, now: float) -> float | None:
         """Seconds until the deadline, 0 if it has passed; None: there is none."""
@@ -39,7 +56,7 @@ class Retrying:
 
     def next_pause(self, now: float) -> float:
         """Seconds until the next attempt: longer each time, and never past the deadline."""
-        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE_S)
+        pause, self._pause = self._pause, min(self._pause * 2, self._longest_pause)
         left = self.left(now)
         return pause if left is None else min(pause, left)
 
@@ -85,6 +102,18 @@ class Patience:
         if self._idle is not None and not self._is_paused:
             ends.append(self._since + self._idle)
         return max(0.0, min(ends) - now) if ends else None
+
+
+def must_be_seconds(seconds: float, name: str) -> None:
+    """Refuse what is no number, and less than 0; infinity is for ever.
+
+    Raises:
+        TypeError, ValueError: naming it, and what was found.
+    """
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+        raise TypeError(f"{name} is {type(seconds).__name__}, expected seconds")
+    if not seconds >= 0:  # so that it holds for NaN
+        raise ValueError(f"{name} is {seconds}, expected 0 seconds or more")
 
 
 def show_seconds(seconds: float) -> str:

@@ -41,6 +41,15 @@ WORTH_WAITING_FOR = frozenset({errno.ENOENT, errno.ECONNREFUSED, errno.EACCES, e
 
 _WAITS = "; 'connect --wait 10s' waits for it"
 """The end of a hint, for those who have not waited."""
+_REPLACES = "; 'afunix serve' replaces stale socket files"
+_LEAVE_OUT = "leave --type out: it is found out"
+
+_IN_PROGRAM = {
+    _WAITS: "; wait=10 waits for it",
+    _REPLACES: "; serve() and listen() replace stale socket files",
+    _LEAVE_OUT: "connect() is for stream, connect_packets() for seqpacket, open_datagrams() for dgram",
+}
+"""What a hint says to somebody who writes a program instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +82,23 @@ class Obstacle:
         return errno_name(self.errno)
 
 
-def refusal(obstacle: Obstacle) -> AfunixError:
-    """The error for an address that cannot be connected to, with the next step as its hint."""
+def refusal(obstacle: Obstacle, *, in_program: bool = False) -> AfunixError:
+    """The error for an address that cannot be connected to, with the next step as its hint: one at the shell, or
+    with `in_program` one for who writes a program.
+    """
     judge = _JUDGES.get(obstacle.errno)
     if judge is None:
         return AfunixError(f"{obstacle.shown} cannot be connected to ({obstacle.code})", errno=obstacle.errno)
-    return judge(obstacle)
+    error = judge(obstacle)
+    if in_program and error.hint is not None:
+        for at_the_shell, instead in _IN_PROGRAM.items():
+            error.hint = error.hint.replace(at_the_shell, instead)
+    return error
 
 
 def gave_up(seconds: float, last: AfunixError) -> TimedOutError:
     """The error for a deadline that passed while `last` stood in the way."""
-    hint = last.hint and last.hint.removesuffix(_WAITS)
+    hint = last.hint and last.hint.removesuffix(_WAITS).removesuffix(_IN_PROGRAM[_WAITS])
     return TimedOutError(f"no connection within {show_seconds(seconds)}: {last.message}", hint=hint)
 
 
@@ -125,7 +140,7 @@ def _refused(it: Obstacle) -> AfunixError:
         )
     return NobodyListensError(
         f"{it.shown} exists but nobody listens (stale socket file, ECONNREFUSED)",
-        hint="start its server; 'afunix serve' replaces stale socket files",
+        hint=f"start its server{_REPLACES}",
     )
 
 
@@ -154,7 +169,7 @@ def _wrong_type(it: Obstacle) -> AfunixError:
     found = f"is a {it.found_type} socket" if it.found_type else "is a socket of another type"
     return WrongTypeError(
         f"{it.shown} {found}, and {it.wanted_type} was asked for (EPROTOTYPE)",
-        hint="leave --type out: it is found out",
+        hint=_LEAVE_OUT,
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -43,10 +44,15 @@ class Acceptor:
         max_per_user: int | None = None,
         make_channel: Callable[[SocketType, int], Channel] = Channel,
         on_fault: Callable[[OSError], None] | None = None,
+        on_shortage: Callable[[OSError], None] | None = None,
         observer: Observer | None = None,
         alerts: Observer | None = None,
     ) -> None:
-        """`observer` is told of every client, `alerts` only of what a person should know: refusals and pauses."""
+        """`observer` is told of every client, `alerts` only of what a person should know: refusals and pauses.
+
+        `on_fault` is told that accept(2) fails for good, `on_shortage` once for each time that descriptors or memory
+        run out.
+        """
         self._listeners = list(listeners)
         self.on_channel = on_channel
         self._loop = loop
@@ -56,14 +62,19 @@ class Acceptor:
         self._checks = bool(self._rules) or max_per_user is not None
         self._make_channel = make_channel
         self._on_fault = on_fault
+        self._on_shortage = on_shortage
         self._observer = observer
         self._alerts = alerts
         self._per_user: Counter[int] = Counter()
+        self._epolls: dict[Listener, select.epoll] = {}
+        self._polls = {listener: _poll_of(listener) for listener in self._listeners}
         self._watching = False
         self._running = False
         self._short = False
         self._full = False
         self._pause_s = 0.0
+        self.shortage = 0
+        """The errno of the last shortage (EMFILE, …); 0 if there was none."""
         self._timer: asyncio.TimerHandle | None = None
         self.accepted = 0
         self.refused = 0
@@ -86,7 +97,7 @@ class Acceptor:
             self._per_user[channel.peer.uid] -= 1
         if self._short:
             self._try_again()
-        if self._full:
+        if self._full and not self._loop.is_closed():
             self._full = False
             self._tell_resumed()
             self._update()
@@ -112,23 +123,43 @@ class Acceptor:
             return
         self._watching = wanted
         for listener in self._listeners:
+            fd = self._watched_fd(listener)
             if wanted:
-                self._loop.add_reader(listener.fd, self._on_readable, listener)
+                self._loop.add_reader(fd, self._on_readable, listener)
             else:
-                self._loop.remove_reader(listener.fd)
+                self._loop.remove_reader(fd)
+
+    def _watched_fd(self, listener: Listener) -> int:
+        """What the loop may look at: uvloop makes that non-blocking, and the flags of an inherited listener belong to
+        everybody who holds it. So an epoll stands before it.
+        """
+        if not listener.is_inherited:
+            return listener.fd
+        epoll = self._epolls.get(listener)
+        if epoll is None:
+            epoll = self._epolls[listener] = select.epoll()
+            epoll.register(listener.fd, select.EPOLLIN)
+        return epoll.fileno()
 
     def _on_readable(self, listener: Listener) -> None:
-        for _ in range(BATCH):
+        look_after = 1
+        for count in range(1, BATCH + 1):
             if self.live >= self._max_clients:
                 self._stop_full()
                 return
             if self._accept_one(listener) is not True or not self._watching:
                 return
+            if count == look_after:
+                # accept(2) makes a socket before it sees that nobody waits, which costs ten looks. So one look for a
+                # client that came alone, and few in a crowd.
+                if not self._polls[listener].poll(0):
+                    return
+                look_after *= 2
 
     def _accept_one(self, listener: Listener) -> AcceptFailure | bool | None:
         """True: one was accepted. None: nobody waits. Otherwise what went wrong, dealt with."""
         try:
-            sock = listener.accept()
+            sock, name = listener.accept_named()
         except BlockingIOError:
             return None
         except OSError as error:
@@ -143,6 +174,7 @@ class Acceptor:
             if listener.is_stream:
                 sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # else an out-of-band byte is silently lost
             channel = self._make_channel(sock, self.accepted + 1)
+            channel.names = listener.address, name
         except BaseException:
             sock.close()
             raise
@@ -191,8 +223,9 @@ class Acceptor:
 
     def _back_off(self, error: OSError) -> None:
         """Out of descriptors or memory: leave the clients in the queue, look again later. One report an episode."""
-        if not self._pause_s and self._alerts is not None:
-            self._alerts(AcceptPaused(-1, error.errno or 0, f"{error.strerror} ({errno_name(error.errno)})"))
+        if not self._pause_s:
+            self._tell_shortage(error)
+        self.shortage = error.errno or 0
         self._pause_s = next_pause(self._pause_s)
         self._short = True
         self._update()
@@ -200,12 +233,19 @@ class Acceptor:
             self._timer.cancel()
         self._timer = self._loop.call_later(self._pause_s, self._try_again)
 
+    def _tell_shortage(self, error: OSError) -> None:
+        if self._alerts is not None:
+            self._alerts(AcceptPaused(-1, error.errno or 0, f"{error.strerror} ({errno_name(error.errno)})"))
+        if self._on_shortage is not None:
+            self._on_shortage(error)
+
     def _try_again(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._short = False
-        self._update()
+        if not self._loop.is_closed():
+            self._update()
 
     def _stop_full(self) -> None:
         self._full = True
@@ -220,6 +260,15 @@ class Acceptor:
     def close(self) -> None:
         """Stop for good: no reader, no timer left. The listeners stay open."""
         self.pause()
+        for epoll in self._epolls.values():
+            epoll.close()
+        self._epolls.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _poll_of(listener: Listener) -> select.poll:
+    poll = select.poll()
+    poll.register(listener.fd, select.POLLIN)
+    return poll

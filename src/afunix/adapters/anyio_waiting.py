@@ -1,0 +1,163 @@
+"""How an anyio task waits for a stream: with `anyio.wait_readable` and `wait_writable`, on asyncio and on trio.
+
+Going through steps, `send_timeout`, hang-ups and every end. Our errors become anyio's at one border, `_ANYIOS`.
+Nothing here may know which backend runs, or what is moved.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from ..kernel.channel import Channel
+from ..kernel.endpoint import Name
+from ..kernel.steps import Need, NoProgressError, Steps
+from ..kernel.stream_steps import StreamSteps
+from ..model.errors import AfunixError, BrokenStreamError, BusyError, ClosedError, EndOfStream
+
+T = TypeVar("T")
+
+_ANYIOS: tuple[tuple[type[AfunixError], type[Exception]], ...] = (
+    (EndOfStream, anyio.EndOfStream),
+    (ClosedError, anyio.ClosedResourceError),
+    (BrokenStreamError, anyio.BrokenResourceError),
+)
+"""Ours, and what anyio calls it; BusyResourceError, the fourth, says what the other task does."""
+
+
+@contextmanager
+def as_anyio_says(doing: str) -> Iterator[None]:
+    """Within it our errors become anyio's, raised `from` ours; those for which anyio has no name stay ours."""
+    try:
+        yield
+    except BusyError as error:
+        raise anyio.BusyResourceError(doing) from error
+    except AfunixError as error:
+        for ours, theirs in _ANYIOS:
+            if isinstance(error, ours):
+                raise theirs(error.message) from error
+        raise
+
+
+class Waiting(StreamSteps):
+    """A stream in whatever loop anyio runs on. Every `await` is a checkpoint."""
+
+    def __init__(
+        self, channel: Channel, local: Name, remote: Name, *, accept_fds: int, send_timeout: float | None
+    ) -> None:
+        """Not for users: see `anyio_stream.attach`."""
+        self._hangup: select.epoll | None = None
+        super().__init__(channel, local, remote, accept_fds=accept_fds, send_timeout=send_timeout)
+
+    async def wait_hangup(self) -> None:
+        """Return once the peer has closed, or both directions have ended: whoever works for it may stop.
+
+        Takes no byte; a half-close by the peer is not a hang-up. May run beside a receive and a send.
+
+        Raises:
+            BusyResourceError: another task waits for it already. ClosedResourceError: closed here meanwhile.
+        """
+        await checkpoint()
+        with as_anyio_says("waiting for"):
+            self._open_socket()
+            if self._hangup is not None:
+                raise BusyError("another task is waiting for this stream's hang-up")
+            with select.epoll() as self._hangup:
+                try:
+                    self._hangup.register(self._channel.fd, 0)  # EPOLLHUP is told unasked (epoll_ctl(2))
+                    await self._wait(anyio.wait_readable, self._hangup.fileno())
+                finally:
+                    self._hangup = None
+
+    # Ends
+
+    def close(self) -> None:
+        """Close, now; idempotent. Whoever waits on the stream gets ClosedResourceError.
+
+        What was sent stays sent; with bytes unread the peer gets ECONNRESET after it has read (unix(7)).
+        """
+        channel = self._channel
+        if channel.is_closed:
+            return
+        if self._receiving or self._sending:
+            anyio.notify_closing(channel.fd)
+        if self._hangup is not None:
+            anyio.notify_closing(self._hangup.fileno())
+        channel.close()
+
+    async def aclose(self) -> None:
+        """`close`, then a checkpoint. The stream is closed also if this is cancelled."""
+        self.close()
+        await checkpoint()
+
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """Give the socket away, with the bytes that were put back or read ahead: the caller owns both from now on.
+
+        `attach(sock, unread=…)` takes them up again, here or with any other face of afunix.
+
+        Raises:
+            BusyError: a task is using the stream. ClosedError: it is closed.
+        """
+        if self._hangup is not None:
+            raise BusyError(
+                "a task is waiting for this stream's hang-up", hint="cancel it first, then detach"
+            )
+        return self._detach_socket()
+
+    def __repr__(self) -> str:
+        where = "closed" if self.is_closed else f"fd={self._channel.fd}"
+        return f"<afunix.adapters.anyio.{type(self).__name__} {where} {self.state.name}>"
+
+    # Waiting
+
+    async def _receive_by(self, steps: Steps[T]) -> T:
+        with as_anyio_says("reading from"):
+            return await self._run(steps)
+
+    async def _send_by(self, steps: Steps[T]) -> T:
+        with as_anyio_says("writing to"):
+            return await self._run(steps)
+
+    async def _run(self, steps: Steps[T]) -> T:
+        """Go through `steps`, waiting for what they need. What interrupts a wait is thrown into them.
+
+        The checkpoint comes first: once bytes have moved nothing may be cancelled any more.
+        """
+        await checkpoint()
+        try:
+            need = next(steps)
+            while True:
+                try:
+                    await self._wait_for(need)
+                except BaseException as error:
+                    need = steps.throw(error)
+                else:
+                    need = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _wait_for(self, need: Need) -> None:
+        if need is Need.TURN:
+            await checkpoint()
+        elif need is Need.READABLE:
+            await self._wait(anyio.wait_readable, self._channel.fd)
+        elif self.send_timeout is None:
+            await self._wait(anyio.wait_writable, self._channel.fd)
+        else:
+            with anyio.move_on_after(self.send_timeout) as scope:
+                await self._wait(anyio.wait_writable, self._channel.fd)
+            if scope.cancelled_caught:
+                raise NoProgressError
+
+    async def _wait(self, ready: Callable[[int], Awaitable[None]], fd: int) -> None:
+        try:
+            await ready(fd)
+        except anyio.ClosedResourceError:  # `close` has told of it
+            raise self._closed_error() from None

@@ -1,0 +1,98 @@
+"""One connected socket, owned: who is at its other end, what went through it, and how each direction ends.
+
+What moves through it is not known here: `record_channel` and `channel` add that.
+"""
+
+from __future__ import annotations
+
+from socket import SHUT_RD, SHUT_WR, SocketType
+
+from ..model.address import Address
+from ..model.credentials import PeerCredentials
+from .peercred import read_credentials, unpack_credentials
+
+
+class ConnectedSocket:
+    """Owns a connected socket: `close()` closes it, garbage collection warns.
+
+    `connection` is the number its acceptor gave it, 0 for a client's own. Counters are bytes since the start;
+    `descriptors_closed` counts those that came and that nobody took. `names` is what accept(2) said: what the
+    listener and the client are bound to.
+    Not thread-safe: one thread at a time.
+    """
+
+    __slots__ = (
+        "_peer",
+        "bytes_received",
+        "bytes_sent",
+        "connection",
+        "descriptors_closed",
+        "fd",
+        "names",
+        "receive_ended",
+        "send_ended",
+        "socket",
+    )
+
+    def __init__(self, sock: SocketType, connection: int = 0) -> None:
+        if sock.gettimeout():  # then its calls would wait, MSG_DONTWAIT or not
+            sock.settimeout(0)
+        self.socket = sock
+        self.fd = sock.fileno()
+        self.connection = connection
+        self.names: tuple[Address, str | bytes] | None = None
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.descriptors_closed = 0
+        self.receive_ended = False
+        self.send_ended = False
+        self._peer: PeerCredentials | bytes | None = None  # bytes: as the kernel has it, until somebody looks
+
+    @property
+    def peer(self) -> PeerCredentials:
+        """Who is at the other end; fixed by the kernel at connect. Valid after close if it was asked for before."""
+        peer = self._peer
+        if not isinstance(peer, PeerCredentials):
+            peer = self._peer = unpack_credentials(peer or read_credentials(self.socket))
+        return peer
+
+    def note_peer(self) -> None:
+        """Ask for the peer's credentials now, so that `peer` is valid after close."""
+        if self._peer is None:
+            self._peer = read_credentials(self.socket)
+
+    @property
+    def is_closed(self) -> bool:
+        """Closed, or given away."""
+        return self.fd < 0
+
+    def note_received(self, count: int) -> None:
+        """Count bytes that left the socket another way (splice)."""
+        self.bytes_received += count
+
+    def note_sent(self, count: int) -> None:
+        """Count bytes that entered the socket another way (splice, sendfile)."""
+        self.bytes_sent += count
+
+    def end_sending(self) -> None:
+        """Half-close: the peer reads what was sent, then its end of file. Harmless if repeated or too late."""
+        if not self.send_ended and not self.is_closed:
+            self.send_ended = True
+            self._shutdown(SHUT_WR)
+
+    def end_receiving(self) -> None:
+        """Tell the peer that we take no more: its writes fail with EPIPE; what is queued can still be received."""
+        if not self.is_closed:
+            self._shutdown(SHUT_RD)
+
+    def _shutdown(self, how: int) -> None:
+        try:
+            self.socket.shutdown(how)
+        except OSError:
+            pass  # ENOTCONN: the peer is gone, so that direction has ended already
+
+    def close(self) -> None:
+        """Close the descriptor; idempotent. With bytes unread the peer gets ECONNRESET (unix(7))."""
+        if self.fd >= 0:
+            self.fd = -1
+            self.socket.close()

@@ -1,0 +1,340 @@
+"""One end of a connection: who is there, what it is called, how it stands. Nothing here moves a byte or waits.
+
+What the faces for asyncio, for threads and for anyio have in common: a caller's view of a `Channel`. Addresses and
+credentials stay valid after close. `stream_steps` and `packet_steps` add what moves.
+"""
+
+from __future__ import annotations
+
+import socket
+from errno import ECONNRESET, EPERM
+from socket import SocketType
+
+from ..model.address import Address
+from ..model.credentials import PeerCredentials
+from ..model.errors import (
+    AfunixError,
+    BrokenStreamError,
+    BusyError,
+    ClosedError,
+    DescriptorsNotAcceptedError,
+    EndOfStream,
+    TimedOutError,
+    errno_name,
+)
+from ..model.patience import show_seconds
+from ..model.stream_state import State, Stats
+from .ancillary import MAX_FDS
+from .channel import Channel
+from .peercred import open_peer_pidfd, peer_groups, peer_label
+from .wrapping import as_plain_socket
+
+Name = Address | str | bytes
+"""An address, or as the kernel returned it; made an Address when somebody asks."""
+
+
+class OwnedSocket:
+    """A socket as its user sees it. Owns the Channel, and so the descriptor, until close or detach.
+
+    Not thread-safe: one thread at a time. `send_timeout` is how many seconds a send may go without progress
+    (None: for ever); it can be set at any time.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_broken",
+        "_channel",
+        "_cut",
+        "_fate",
+        "_is_detached",
+        "_is_drained",
+        "_local",
+        "_receiving",
+        "_remote",
+        "_sending",
+        "accept_fds",
+        "send_timeout",
+    )
+
+    _what = "stream"
+    _user = "task"
+
+    def __init__(
+        self,
+        channel: Channel,
+        local: Name | None = None,
+        remote: Name | None = None,
+        *,
+        accept_fds: int = 0,
+        send_timeout: float | None = None,
+    ) -> None:
+        """`local` and `remote` are what the socket and its peer are bound to; None: ask the kernel now."""
+        self._local = channel.socket.getsockname() if local is None else local
+        self._remote = channel.socket.getpeername() if remote is None else remote
+        self._channel = channel  # last: what failed before owns nothing
+        self.accept_fds = accept_fds
+        self.send_timeout = send_timeout
+        self._receiving = False
+        self._sending = False
+        self._is_detached = False
+        self._is_drained = False  # the last receive got less than it asked for: expect nothing at once
+        self._broken: BrokenStreamError | None = None  # a reset by the peer
+        self._cut: BrokenStreamError | None = None  # a send of ours that ended in its middle
+        self._fate: AfunixError | None = None  # why it was closed, if not by its user
+
+    @property
+    def channel(self) -> Channel:
+        """What is below, borrowed: for whoever serves the stream."""
+        return self._channel
+
+    # Where
+
+    @property
+    def local_address(self) -> Address:
+        """What this end is bound to; unnamed for most clients. Valid after close."""
+        if not isinstance(self._local, Address):
+            self._local = Address.from_kernel(self._local)
+        return self._local
+
+    @property
+    def peer_address(self) -> Address:
+        """What the other end is bound to; unnamed for most clients. Valid after close."""
+        if not isinstance(self._remote, Address):
+            self._remote = Address.from_kernel(self._remote)
+        return self._remote
+
+    def fileno(self) -> int:
+        """The descriptor, borrowed: it is ours to read, write and close.
+
+        Raises:
+            ClosedError: it was closed or detached.
+        """
+        self._open_socket()
+        return self._channel.fd
+
+    # How it stands
+
+    @property
+    def state(self) -> State:
+        """Where the stream stands now, as far as receiving and sending have shown."""
+        channel = self._channel
+        if channel.is_closed:
+            return State.DETACHED if self._is_detached else State.CLOSED
+        if self._broken is not None or self._cut is not None:
+            return State.BROKEN
+        if channel.receive_ended:
+            return State.ENDED if channel.send_ended else State.RECEIVE_ENDED
+        return State.SEND_ENDED if channel.send_ended else State.OPEN
+
+    @property
+    def stats(self) -> Stats:
+        """Counters since it was opened."""
+        channel = self._channel
+        queued = 0 if channel.is_closed else channel.queued()
+        return Stats(channel.bytes_received, channel.bytes_sent, queued, channel.descriptors_closed)
+
+    @property
+    def is_closed(self) -> bool:
+        """Closed here, or detached."""
+        return self._channel.is_closed
+
+    @property
+    def bytes_moved(self) -> int:
+        """Both ways, since it was opened."""
+        return self._channel.bytes_received + self._channel.bytes_sent
+
+    @property
+    def fate(self) -> AfunixError | None:
+        """Why it was closed, if a server did it: an idle client, the end of the server. Its user's calls raise it."""
+        return self._fate
+
+    # What each operation begins with
+
+    def _open_socket(self) -> SocketType:
+        if self._channel.is_closed:
+            raise self._closed_error()
+        return self._channel.socket
+
+    def _closed_error(self) -> AfunixError:
+        if self._fate is not None:
+            return self._fate
+        how = "was detached" if self._is_detached else "is closed"
+        return ClosedError(f"this {self._what} {how}", hint="its counters and addresses can still be read")
+
+    def _begin_receiving(self) -> None:
+        self._must_be_receivable()
+        self._receiving = True
+
+    def _must_be_receivable(self) -> None:
+        self._open_socket()
+        if self._receiving:
+            raise self._busy_receiving()
+
+    def _busy_receiving(self) -> BusyError:
+        return BusyError(
+            f"another {self._user} is receiving from this {self._what}",
+            hint="one at a time in each direction",
+        )
+
+    def _fds_limit(self, max_fds: int | None) -> int:
+        if not self.accept_fds:
+            raise AfunixError(
+                f"this {self._what} was opened without accept_fds, so no descriptor can come",
+                hint="open it with accept_fds=1 or more",
+            )
+        limit = self.accept_fds if max_fds is None else max_fds
+        if not 0 < limit <= MAX_FDS:
+            raise ValueError(f"max_fds is {limit}, expected 1 to {MAX_FDS}")
+        return limit
+
+    def _begin_sending(self) -> None:
+        self._must_be_sendable()
+        self._sending = True
+
+    def _must_be_sendable(self) -> None:
+        if self._sending:
+            raise BusyError(
+                f"another {self._user} is sending on this {self._what}",
+                hint="one at a time in each direction",
+            )
+        channel = self._channel
+        if channel.is_closed:
+            raise self._closed_error()
+        if channel.send_ended:
+            raise ClosedError(f"this {self._what} sends no more: send_eof() was called")
+        if self._cut is not None:
+            raise again(self._cut)
+
+    # What the kernel's errors mean
+
+    def _receive_failed(self, error: OSError) -> Exception:
+        if error.errno != ECONNRESET:
+            return error
+        self._channel.receive_ended = True
+        return self._note_reset()
+
+    def _note_reset(self) -> BrokenStreamError:
+        self._broken = BrokenStreamError(
+            f"the peer of this {self._what} closed it without reading all that was sent (ECONNRESET)",
+            errno=ECONNRESET,
+            bytes_sent=self._channel.bytes_sent,
+        )
+        return self._broken
+
+    def _send_failed(self, error: OSError, sent: int) -> Exception:
+        if error.errno == EPERM:
+            return DescriptorsNotAcceptedError(
+                f"the peer of this {self._what} does not take descriptors (EPERM)",
+                hint="it has to ask for them: accept_fds",
+                errno=error.errno,
+            )
+        if not isinstance(error, ConnectionError):
+            return error
+        if (
+            error.errno == ECONNRESET
+        ):  # the kernel says it once; whoever receives must not take it for the end
+            self._note_reset()
+        return BrokenStreamError(
+            f"the peer of this {self._what} receives no more ({errno_name(error.errno)}); {sent} bytes of this"
+            " send had gone",
+            errno=error.errno,
+            bytes_sent=sent,
+        )
+
+    def _no_progress(self, sent: int, size: int | None) -> TimedOutError:
+        gone = sent if size is None else f"{sent} of {size}"
+        return TimedOutError(
+            f"the peer of this {self._what} took nothing for {show_seconds(self.send_timeout or 0.0)}; {gone}"
+            " bytes had gone",
+            bytes_sent=sent,
+        )
+
+    def _ended_error(self) -> Exception:
+        if self._broken is not None:
+            return again(self._broken)
+        return EndOfStream(f"the peer of this {self._what} sends no more")
+
+    def _cut_at(self, sent: int, size: int | None) -> None:
+        """A send ended in its middle: what came next would be taken for its rest, so nothing may come."""
+        gone = sent if size is None else f"{sent} of {size}"
+        self._cut = BrokenStreamError(
+            f"a send on this {self._what} was broken off after {gone} bytes",
+            hint="nothing can be sent after half a message; receiving goes on",
+            bytes_sent=sent,
+        )
+
+    # Ends
+
+    def close(self) -> None:
+        """Close, now; idempotent."""
+        raise NotImplementedError
+
+    def end_by(self, error: AfunixError) -> None:
+        """Close, and let every later call raise `error`: for whoever serves the stream."""
+        if not self._channel.is_closed:
+            self._fate = error
+            self.close()
+
+
+class Endpoint(OwnedSocket):
+    """One end of a connection: a socket that has its peer, who is known."""
+
+    __slots__ = ()
+
+    @property
+    def peer(self) -> PeerCredentials:
+        """Who is at the other end, by SO_PEERCRED: of the moment of `connect` (for a client: of the server's
+        `listen`). Valid after close.
+        """
+        return self._channel.peer
+
+    @property
+    def peer_groups(self) -> tuple[int, ...]:
+        """The peer's supplementary gids at that moment (SO_PEERGROUPS, Linux 4.13).
+
+        Raises:
+            ClosedError: asked for after close.
+        """
+        return peer_groups(self._open_socket())
+
+    @property
+    def peer_label(self) -> str | None:
+        """The peer's security label (SO_PEERSEC), None where no security module gives one.
+
+        Raises:
+            ClosedError: asked for after close.
+        """
+        return peer_label(self._open_socket())
+
+    def open_pidfd(self) -> int:
+        """A descriptor for the peer's process (pidfd_open(2)), close-on-exec: readable once it has ended. The
+        caller owns it.
+
+        From SO_PEERPIDFD (Linux 6.5), which cannot be mistaken; before that from the pid, which may be somebody
+        else's by now.
+
+        Raises:
+            ClosedError: asked for after close.
+            ProcessLookupError: the peer has ended and was reaped, or has no pid here.
+        """
+        return open_peer_pidfd(self._open_socket())
+
+    def end_receiving(self) -> None:
+        """Take no more from the peer (SHUT_RD): what it has sent can be received, then comes the end; what it sends
+        from now on fails with EPIPE. Harmless if repeated, or if the stream is closed.
+        """
+        self._channel.end_receiving()
+
+    def _detach_socket(self) -> tuple[socket.socket, bytes]:
+        self._open_socket()
+        if self._receiving or self._sending:
+            raise BusyError(f"a {self._user} is using this {self._what}", hint="end that first, then detach")
+        _ = self._channel.peer  # while it can be asked
+        self._is_detached = True
+        given, unread = self._channel.detach()
+        return as_plain_socket(given), unread
+
+
+def again(error: BrokenStreamError) -> BrokenStreamError:
+    """The same error once more, without the traceback of the first time."""
+    return BrokenStreamError(error.message, hint=error.hint, errno=error.errno, bytes_sent=error.bytes_sent)

@@ -1,0 +1,324 @@
+"""`listen` and its `Listener`: for those who accept clients themselves; `server` is for all others.
+
+The names, the modes and the removal are `kernel.listener`'s. Descriptors that ran out are waited for here, too: a
+client that got through is not turned away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from asyncio import _get_running_loop
+from socket import SO_OOBINLINE, SOCK_SEQPACKET, SOL_SOCKET, SocketType
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeAlias, cast
+
+from ..kernel import activation
+from ..kernel.ancillary import accept_fds_within
+from ..kernel.channel import Channel
+from ..kernel.discarding_channel import DiscardingChannel
+from ..kernel.listener import Listener as BoundListener
+from ..kernel.listener import Ownership
+from ..kernel.traced_channel import TracedChannel
+from ..model.acceptance import AcceptFailure, classify, next_pause
+from ..model.address import Address, AddressKind
+from ..model.errors import BusyError, ClosedError, WrongLoopError
+from ..model.events import Accepted, Observer
+from .hub import READABLE, Hub, Watch
+from .stream import Stream
+from .waiter import is_waiting
+from .waiting import TURN_EVERY
+
+if TYPE_CHECKING:
+    from .packets import PacketStream
+
+Written: TypeAlias = "Address | str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+"""An address as people write it: `/run/app.sock`, `@name`, a Path, or parsed already."""
+
+
+class Listener:
+    """Waits for clients on one address. `listen` and `listen_packets` make it.
+
+    Owns its socket, and the path if it bound it, until `close`. It belongs to the event loop that accepts on it
+    first; one task accepts at a time.
+    """
+
+    def __init__(
+        self,
+        core: BoundListener,
+        *,
+        accept_fds: int = 0,
+        send_timeout: float | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        """Not for users: see `listen`."""
+        self._core = core
+        self._accept_fds = accept_fds
+        self._send_timeout = send_timeout
+        self._observer = observer
+        self._hub: Hub | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watch: Watch | None = None
+        self._accepted = 0
+        self._turns = 0
+        self._is_given = False
+
+    @property
+    def address(self) -> Address:
+        """What it is bound to."""
+        return self._core.address
+
+    @property
+    def is_closed(self) -> bool:
+        """Closed, or given to a server."""
+        return self._is_given or self._core.fd < 0
+
+    def fileno(self) -> int:
+        """The descriptor, borrowed.
+
+        Raises:
+            ClosedError: it was closed, or given to a server.
+        """
+        if self.is_closed:
+            raise ClosedError("this listener is closed, or was given to a server")
+        return self._core.fd
+
+    async def accept(self) -> Stream:
+        """The next client; waits for one. From `listen_packets` it is a PacketStream.
+
+        Out of descriptors or memory it tries again, at most ten times a second.
+
+        Raises:
+            BusyError: another task is accepting; it goes on.
+            ClosedError: closed here, before or meanwhile, or given to a server.
+            WrongLoopError: another event loop accepts here, or the parent of this process.
+            OSError: accept(2) failed for a reason that does not pass.
+        """
+        self._turns += 1
+        if self._turns > TURN_EVERY:  # before anybody is taken: if that is cancelled nobody was
+            self._turns = 0
+            await asyncio.sleep(0)
+        watch = self._joined_watch()
+        if is_waiting(watch.reader):
+            raise BusyError("another task is accepting on this listener", hint="one at a time")
+        pause = 0.0
+        while True:
+            self.fileno()
+            try:
+                sock, name = self._core.accept_named()
+            except BlockingIOError:
+                await self._wait_for_client(watch)
+            except OSError as error:
+                failure = classify(error.errno)
+                if failure is AcceptFailure.FAULT:
+                    raise
+                if failure is AcceptFailure.SHORTAGE:
+                    pause = next_pause(pause)
+                    await self._wait_for_descriptors(watch, pause)
+            else:
+                return self._make_stream(sock, name)
+
+    async def _wait_for_client(self, watch: Watch) -> None:
+        if self._hub is not None and not watch.mask & READABLE:
+            self._hub.arm(watch, READABLE)
+        self._turns = 0
+        await watch.reader
+
+    async def _wait_for_descriptors(self, watch: Watch, seconds: float) -> None:
+        if self._hub is not None:
+            self._hub.forget(watch)  # somebody is there, and would wake us at once
+        timer = asyncio.get_running_loop().call_later(seconds, watch.reader.wake)
+        try:
+            await watch.reader
+        finally:
+            timer.cancel()
+
+    def _joined_watch(self) -> Watch:
+        fd = self.fileno()
+        loop = asyncio.get_running_loop()
+        if self._watch is None:
+            self._hub = Hub.of(loop)
+            self._hub.join()
+            self._watch = Watch(fd, loop)
+            self._loop = loop
+        if self._loop is not loop:
+            raise _wrong_loop()
+        return self._watch
+
+    def _make_stream(self, sock: SocketType, name: str | bytes) -> Stream:
+        self._accepted += 1
+        try:
+            channel = self._make_channel(sock)
+            channel.note_peer()
+            if self._observer is not None:
+                self._observer(Accepted(channel.fd, self._core.fd, channel.connection, channel.peer))
+            make: type[Stream] | type[PacketStream] = Stream
+            if self._core.type == SOCK_SEQPACKET:
+                from .packets import PacketStream
+
+                make = PacketStream
+            stream = make(
+                channel,
+                self._core.address,
+                name,
+                loop=asyncio.get_running_loop(),
+                accept_fds=self._accept_fds,
+                send_timeout=self._send_timeout,
+                observer=self._observer,
+                opened_at=f"an accept on {self._core.address}",
+            )
+        except BaseException:
+            sock.close()
+            raise
+        return cast(Stream, stream)  # `listen_packets` says of its own what it is
+
+    def _make_channel(self, sock: SocketType) -> Channel:
+        if self._core.is_stream:
+            sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # else an out-of-band byte is silently lost
+        if self._observer is not None:
+            return TracedChannel(sock, self._accepted, observer=self._observer, owned=False)
+        refuses = self._core.refuses_fds and not self._accept_fds
+        return Channel(sock, self._accepted) if refuses else DiscardingChannel(sock, self._accepted)
+
+    def __aiter__(self) -> Listener:
+        return self
+
+    async def __anext__(self) -> Stream:
+        try:
+            return await self.accept()
+        except ClosedError:
+            raise StopAsyncIteration from None
+
+    @property
+    def core(self) -> BoundListener:
+        """The listener below, borrowed.
+
+        Raises:
+            ClosedError: it was closed, or given to a server.
+        """
+        self.fileno()
+        return self._core
+
+    def take(self) -> BoundListener:
+        """The listener below, for a server; this one is closed from now on.
+
+        Raises:
+            BusyError: a task is accepting. ClosedError: it is closed. WrongLoopError: another loop accepts on it.
+        """
+        self.must_be_free()
+        self._leave_hub()
+        self._is_given = True
+        return self._core
+
+    def must_be_free(self) -> None:
+        """Could it be taken?
+
+        Raises:
+            BusyError, WrongLoopError, ClosedError: as `take`, which does not fail then.
+        """
+        self.fileno()
+        self._must_be_here()
+        if self._watch is not None and is_waiting(self._watch.reader):
+            raise BusyError(
+                "a task is accepting on this listener", hint="a server accepts by itself: cancel it first"
+            )
+
+    def close(self) -> None:
+        """Remove the path, if it is still ours, and close; idempotent. Who is accepting gets ClosedError.
+
+        Clients in the backlog get a reset: a server is stopped in a better order.
+
+        Raises:
+            WrongLoopError: from another thread than that of the loop that accepts; it stays open.
+        """
+        if not self.is_closed:
+            self._must_be_here()
+            self._leave_hub()
+            self._core.close()
+
+    def _must_be_here(self) -> None:
+        """In the loop that accepts, or while it does not run, or in a forked child, which may only close."""
+        hub, loop = self._hub, self._loop
+        if hub is None or loop is None or not hub.is_ours:
+            return
+        if loop.is_running() and _get_running_loop() is not loop:
+            raise _wrong_loop()
+
+    def _leave_hub(self) -> None:
+        hub, watch = self._hub, self._watch
+        if hub is not None and watch is not None:
+            self._hub = self._watch = None
+            hub.forget(watch)
+            watch.reader.wake_soon()
+            hub.leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        await asyncio.sleep(0)
+
+
+def _wrong_loop() -> WrongLoopError:
+    return WrongLoopError("this listener belongs to another event loop, or to the parent of this process")
+
+
+def listen(
+    address: Written,
+    *,
+    mode: int = 0o600,
+    owner: str | int | None = None,
+    group: str | int | None = None,
+    replace: bool = False,
+    keep: bool = False,
+    backlog: int | None = None,
+    accept_fds: int = 0,
+    send_timeout: float | None = None,
+    observer: Observer | None = None,
+) -> Listener:
+    """A listening stream socket at `address`; the caller owns it. Needs no running loop.
+
+    A stale socket file is replaced, a live one never, unless `replace` takes its path over. `mode`, `owner` and
+    `group` (name or number) hold from the first instant that the path exists. `keep` leaves the path at the end.
+    `backlog` None is as much as the kernel allows. `fd:3` and `fd:NAME` are inherited listeners, which are never
+    unlinked nor shut down.
+
+    Raises:
+        AddressInUseError: somebody alive holds the name; who, is in the message.
+        NotASocketError: another kind of file is there.
+        NoSuchSocketError, DeniedError: the directory is missing, or not writable.
+        AddressError: what cannot be bound, or a user or group that does not exist.
+    """
+    accept_fds_within(accept_fds)
+    ownership = Ownership.of(mode, owner, group, replace, keep)
+    core = open_listener(address, "stream", ownership, backlog, accept_fds, observer)
+    return Listener(core, accept_fds=accept_fds, send_timeout=send_timeout, observer=observer)
+
+
+def open_listener(
+    written: Written,
+    type_word: str,
+    ownership: Ownership,
+    backlog: int | None,
+    accept_fds: int,
+    observer: Observer | None,
+) -> BoundListener:
+    """Bind and listen, or take the inherited one that `fd:` names. The caller owns it."""
+    address = Address.of(written)
+    if address.kind is AddressKind.INHERITED:
+        sock = activation.take(address)
+        return BoundListener.take(Address.from_kernel(sock.getsockname()), sock, observer=observer)
+    return BoundListener.open(
+        address, type_word, ownership, backlog=backlog, accepts_fds=accept_fds > 0, observer=observer
+    )

@@ -1,0 +1,71 @@
+"""A connected socket from its peer's name to its close, whatever moves through it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from afunix.kernel.connected_socket import ConnectedSocket
+
+Pair = tuple[ConnectedSocket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    near, far = socket.socketpair()
+    ours = ConnectedSocket(near)
+    with far:
+        yield ours, far
+    ours.close()
+
+
+def test_half_close_is_told_once_and_the_other_half_lives(pair: Pair) -> None:
+    ours, far = pair
+    ours.end_sending()
+    ours.end_sending()
+    assert far.recv(1) == b""
+    far.send(b"still")
+    assert ours.socket.recv(10) == b"still"
+
+
+def test_half_closes_after_the_peer_left_are_harmless(pair: Pair) -> None:
+    ours, far = pair
+    far.close()
+    ours.end_sending()
+    ours.end_receiving()
+
+
+def test_after_the_end_of_receiving_the_queue_can_still_be_read(pair: Pair) -> None:
+    ours, far = pair
+    far.send(b"queued")
+    ours.end_receiving()
+    with pytest.raises(BrokenPipeError):
+        far.send(b"more")
+    assert (ours.socket.recv(10), ours.socket.recv(10)) == (b"queued", b"")
+
+
+def test_close_is_idempotent_and_peer_stays_known(pair: Pair) -> None:
+    ours, _ = pair
+    assert ours.peer.uid == os.geteuid()
+    ours.close()
+    ours.close()
+    assert ours.is_closed
+    assert ours.peer.pid == os.getpid()
+
+
+def test_credentials_can_be_asked_for_ahead_of_the_close(pair: Pair) -> None:
+    ours, _ = pair
+    ours.note_peer()
+    ours.close()
+    ours.note_peer()
+    assert ours.peer.pid == os.getpid()
+
+
+def test_bytes_that_go_another_way_are_counted(pair: Pair) -> None:
+    ours, _ = pair
+    ours.note_received(3)
+    ours.note_sent(5)
+    assert (ours.bytes_received, ours.bytes_sent) == (3, 5)

@@ -1,0 +1,242 @@
+"""What a socket's user sees of it: names, state, counters, and what the kernel's errors mean."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from afunix.kernel.channel import Channel
+from afunix.kernel.endpoint import Endpoint, again
+from afunix.kernel.wrapping import as_socket
+from afunix.model.address import Address, AddressKind
+from afunix.model.errors import (
+    BrokenStreamError,
+    BusyError,
+    ClosedError,
+    DescriptorsNotAcceptedError,
+    EndOfStream,
+    TimedOutError,
+)
+from afunix.model.stream_state import State, Stats
+
+Pair = tuple[Endpoint, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    near, far = socket.socketpair()
+    endpoint = Endpoint(Channel(near))
+    with far:
+        yield endpoint, far
+    endpoint.channel.close()
+
+
+def test_names_are_asked_of_the_kernel_and_stay_after_the_close(sock_dir: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(f"{sock_dir}/s")
+        listener.listen()
+        client.bind(b"\0afunix-test-endpoint-%d" % os.getpid())
+        client.connect(f"{sock_dir}/s")
+        endpoint = Endpoint(Channel(listener.accept()[0]))
+        endpoint.channel.close()
+    assert endpoint.local_address == Address.pathname(f"{sock_dir}/s")
+    assert endpoint.peer_address.kind is AddressKind.ABSTRACT
+    assert endpoint.peer_address is endpoint.peer_address
+
+
+def test_names_that_are_known_are_not_asked_for() -> None:
+    near, far = socket.socketpair()
+    with far:
+        endpoint = Endpoint(Channel(near), Address.pathname("/there"), b"\0name")
+        assert endpoint.local_address.name == b"/there"
+        assert endpoint.peer_address == Address.abstract("name")
+        endpoint.channel.close()
+
+
+def test_a_socket_without_a_peer_is_not_taken() -> None:
+    with socket.socket(socket.AF_UNIX) as alone, pytest.raises(OSError, match="not connected"):
+        Endpoint(Channel(alone))
+
+
+def test_the_state_follows_what_was_seen(pair: Pair) -> None:
+    endpoint, _ = pair
+    channel = endpoint.channel
+    seen = [endpoint.state]
+    channel.receive_ended = True
+    seen.append(endpoint.state)
+    channel.end_sending()
+    seen.append(endpoint.state)
+    channel.receive_ended = False
+    seen.append(endpoint.state)
+    endpoint._cut_at(1, 2)
+    seen.append(endpoint.state)
+    channel.close()
+    seen.append(endpoint.state)
+    assert seen == [
+        State.OPEN,
+        State.RECEIVE_ENDED,
+        State.ENDED,
+        State.SEND_ENDED,
+        State.BROKEN,
+        State.CLOSED,
+    ]
+
+
+def test_counters_are_those_of_the_channel(pair: Pair) -> None:
+    endpoint, far = pair
+    far.send(b"abcd")
+    endpoint.channel.try_receive(3)
+    endpoint.channel.unread(b"c")
+    endpoint.channel.try_send(b"12345")
+    assert (endpoint.stats, endpoint.bytes_moved) == (Stats(2, 5, 2, 0), 7)
+    endpoint.channel.close()
+    assert endpoint.stats == Stats(2, 5, 0, 0)
+
+
+def test_one_at_a_time_in_each_direction(pair: Pair) -> None:
+    endpoint, _ = pair
+    endpoint._begin_receiving()
+    endpoint._begin_sending()
+    with pytest.raises(BusyError, match="another task is receiving"):
+        endpoint._begin_receiving()
+    with pytest.raises(BusyError, match="another task is sending"):
+        endpoint._begin_sending()
+    with pytest.raises(BusyError, match="is using this stream"):
+        endpoint._detach_socket()
+
+
+def test_a_closed_one_says_so_before_anything_else(pair: Pair) -> None:
+    endpoint, _ = pair
+    endpoint.channel.close()
+    for begin in (
+        endpoint._begin_receiving,
+        endpoint._begin_sending,
+        endpoint.fileno,
+        endpoint._detach_socket,
+    ):
+        with pytest.raises(ClosedError, match="this stream is closed"):
+            begin()
+
+
+def test_who_closed_it_can_leave_a_reason() -> None:
+    class Served(Endpoint):
+        def close(self) -> None:
+            self.channel.close()
+
+    near, far = socket.socketpair()
+    with far:
+        endpoint = Served(Channel(near))
+        reason = TimedOutError("idle")
+        endpoint.end_by(reason)
+        endpoint.end_by(ClosedError("too late"))
+        assert endpoint.fate is reason
+        with pytest.raises(TimedOutError, match="idle"):
+            endpoint.fileno()
+
+
+def test_a_detached_socket_is_the_callers_with_the_bytes_that_were_put_back(pair: Pair) -> None:
+    endpoint, far = pair
+    endpoint.channel.unread(b"back")
+    sock, unread = endpoint._detach_socket()
+    with sock:
+        far.send(b"x")
+        assert (unread, sock.recv(1), endpoint.state) == (b"back", b"x", State.DETACHED)
+    assert endpoint.peer.pid == os.getpid()
+    with pytest.raises(ClosedError, match="was detached"):
+        endpoint.fileno()
+
+
+def test_a_default_timeout_changes_no_flag_of_a_detached_socket() -> None:
+    near, far = socket.socketpair()
+    socket.setdefaulttimeout(5.0)
+    try:
+        with far, Endpoint(Channel(as_socket(near.detach())))._detach_socket()[0] as sock:
+            assert os.get_blocking(sock.fileno())
+    finally:
+        socket.setdefaulttimeout(None)
+
+
+def test_a_bare_socket_is_detached_as_one_of_the_standard_library() -> None:
+    near, far = socket.socketpair()
+    with far:
+        bare = socket.SocketType(socket.AF_UNIX, socket.SOCK_STREAM, 0, near.detach())
+        os.set_blocking(bare.fileno(), False)
+        sock, _ = Endpoint(Channel(bare))._detach_socket()
+        with sock:
+            assert isinstance(sock, socket.socket)
+            assert (sock.family, sock.type, os.get_blocking(sock.fileno())) == (
+                socket.AF_UNIX,
+                socket.SOCK_STREAM,
+                False,
+            )
+
+
+def test_a_cut_send_keeps_every_later_one_back(pair: Pair) -> None:
+    endpoint, _ = pair
+    endpoint._cut_at(3, 10)
+    errors = []
+    for _ in range(2):
+        with pytest.raises(BrokenStreamError, match="after 3 of 10 bytes") as caught:
+            endpoint._begin_sending()
+        errors.append(caught.value)
+    assert errors[0] is not errors[1]
+    assert (errors[0].bytes_sent, errors[0].hint) == (
+        3,
+        "nothing can be sent after half a message; receiving goes on",
+    )
+
+
+def test_after_the_half_close_nothing_is_sent(pair: Pair) -> None:
+    endpoint, _ = pair
+    endpoint.channel.end_sending()
+    with pytest.raises(ClosedError, match="send_eof"):
+        endpoint._begin_sending()
+
+
+def test_a_reset_is_no_end_whoever_hears_of_it_first(pair: Pair) -> None:
+    endpoint, _ = pair
+    assert isinstance(endpoint._ended_error(), EndOfStream)
+    reset = ConnectionResetError(errno.ECONNRESET, "reset")
+    sending = endpoint._send_failed(reset, 4)
+    assert isinstance(sending, BrokenStreamError)
+    assert (sending.bytes_sent, sending.errno, endpoint.channel.receive_ended) == (4, errno.ECONNRESET, False)
+    assert isinstance(endpoint._ended_error(), BrokenStreamError)
+    assert isinstance(endpoint._receive_failed(reset), BrokenStreamError)
+    assert endpoint.channel.receive_ended
+
+
+def test_another_error_is_itself_and_ends_nothing(pair: Pair) -> None:
+    endpoint, _ = pair
+    error = OSError(errno.ENOMEM, "no memory")
+    assert endpoint._receive_failed(error) is error
+    assert endpoint._send_failed(error, 0) is error
+    assert (endpoint.channel.receive_ended, endpoint.state) == (False, State.OPEN)
+
+
+def test_a_peer_that_takes_no_descriptors_is_told_from_other_errors(pair: Pair) -> None:
+    endpoint, _ = pair
+    refused = endpoint._send_failed(PermissionError(errno.EPERM, "no"), 0)
+    assert isinstance(refused, DescriptorsNotAcceptedError)
+    assert (refused.errno, refused.hint) == (errno.EPERM, "it has to ask for them: accept_fds")
+
+
+def test_an_error_is_raised_again_without_its_first_traceback() -> None:
+    try:
+        raise BrokenStreamError("broken", hint="h", errno=5, bytes_sent=6)
+    except BrokenStreamError as error:
+        copy = again(error)
+    assert copy.__traceback__ is None
+    assert (copy.message, copy.hint, copy.errno, copy.bytes_sent) == ("broken", "h", 5, 6)
+
+
+def test_receiving_can_be_ended_by_whoever_serves(pair: Pair) -> None:
+    endpoint, far = pair
+    far.send(b"queued")
+    endpoint.end_receiving()
+    with pytest.raises(BrokenPipeError):
+        far.send(b"more")
+    assert endpoint.channel.try_receive(10) == b"queued"

@@ -1,0 +1,108 @@
+"""What is sent, without anybody who waits: what each step asks for, and what an interruption cuts."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.kernel.stepping import Interrupt, Pair, go, interrupted, stepped
+
+from afunix.kernel.send_steps import after
+from afunix.kernel.steps import Need, NoProgressError, Steps
+from afunix.kernel.stream_steps import StreamSteps
+from afunix.model.errors import BrokenStreamError, TimedOutError
+
+
+def test_sending_needs_room_until_all_is_gone(stepped_pair: Pair) -> None:
+    stream, far = stepped_pair
+    _, needs = go(stream._send_steps(bytes(50_000)), lambda: far.recv(1 << 16))
+    assert set(needs) == {Need.WRITABLE}
+    assert stream.stats.bytes_sent == 50_000
+
+
+def test_a_send_that_is_interrupted_before_its_first_byte_is_a_no_op(stepped_pair: Pair) -> None:
+    stream, far = stepped_pair
+    while stream._channel.try_send(bytes(1000)):
+        pass
+    sends: tuple[Callable[[], Steps[None]], ...] = (
+        lambda: stream._send_steps(b"x"),
+        lambda: stream._send_many_steps([b"x", b"y"]),
+        lambda: stream._send_fds_steps(b"x", [0]),
+    )
+    for send in sends:
+        assert isinstance(interrupted(send(), Interrupt()), Interrupt)
+        error = interrupted(send(), NoProgressError())
+        assert isinstance(error, TimedOutError)
+        assert error.bytes_sent == 0
+    far.recv(1 << 20)
+    assert go(stream._send_steps(b"goes on")) == (None, [])
+
+
+def test_a_send_that_is_interrupted_in_its_middle_cuts() -> None:
+    sends: tuple[Callable[[StreamSteps], Steps[None]], ...] = (
+        lambda stream: stream._send_steps(bytearray(50_000)),
+        lambda stream: stream._send_many_steps([bytes(20_000), bytes(30_000)]),
+        lambda stream: stream._send_fds_steps(bytes(50_000), [0]),
+    )
+    for send in sends:
+        with stepped() as (stream, _):
+            error = interrupted(send(stream), NoProgressError())
+            gone = stream.stats.bytes_sent
+            assert isinstance(error, TimedOutError)
+            assert (error.bytes_sent, f"{gone} of 50000" in str(error)) == (gone, True)
+            with pytest.raises(BrokenStreamError, match=f"after {gone} of 50000 bytes"):
+                go(stream._send_steps(b"x"))
+
+
+@pytest.mark.parametrize("count", [None, 600_000])
+@pytest.mark.parametrize("zero_copy", [False, True])
+def test_a_file_that_is_interrupted_between_two_chunks_cuts_too(zero_copy: bool, count: int | None) -> None:
+    with stepped(1 << 22) as (stream, far), tempfile.TemporaryFile() as file:
+        stream._channel.socket.setblocking(False)
+        file.write(bytes(1_000_000))
+        file.flush()
+        steps = stream._send_file_steps(file.fileno(), 0, count, zero_copy)
+        while next(steps) is not Need.TURN:
+            far.recv(1 << 20)
+        with pytest.raises(Interrupt):
+            steps.throw(Interrupt())
+        with pytest.raises(BrokenStreamError) as caught:
+            go(stream._send_steps(b"x"))
+        assert caught.value.bytes_sent == stream.stats.bytes_sent > 0
+
+
+def test_a_file_that_was_empty_or_whole_cuts_nothing(stepped_pair: Pair) -> None:
+    stream, far = stepped_pair
+    with tempfile.TemporaryFile() as file:
+        assert go(stream._send_file_steps(file.fileno(), 0, None, False)) == (0, [])
+        file.write(b"abc")
+        file.flush()
+        assert go(stream._send_file_steps(file.fileno(), 1, None, False)) == (2, [])
+        assert go(stream._send_file_steps(file.fileno(), 5, 9, False)) == (0, [])
+    assert go(stream._send_steps(b"x")) == (None, [])
+    assert far.recv(9) == b"bcx"
+
+
+def test_a_blocking_socket_gets_copies_for_sendfile_would_wait_there(
+    stepped_pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait_for_ever(*args: object) -> int:
+        raise AssertionError("sendfile on a blocking socket")
+
+    stream, far = stepped_pair
+    monkeypatch.setattr(os, "sendfile", wait_for_ever)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"abc")
+        file.flush()
+        assert go(stream._send_file_steps(file.fileno(), 0, 3, True)) == (3, [])
+    assert far.recv(9) == b"abc"
+
+
+@given(st.lists(st.binary(max_size=5)), st.integers(0, 30))
+def test_what_is_left_of_buffers_is_what_did_not_go(buffers: list[bytes], count: int) -> None:
+    views = [memoryview(buffer) for buffer in buffers if buffer]
+    assert b"".join(after(views, count)) == b"".join(buffers)[count:]

@@ -1,0 +1,213 @@
+"""What every kind of socket has in an event loop: steps that are gone through, a timeout for progress, and the ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from typing import TypeVar
+
+import pytest
+from tests.loops import HandTurned
+
+from afunix.kernel.channel import Channel
+from afunix.kernel.steps import Need, NoProgressError, Steps
+from afunix.model import events
+from afunix.model.errors import BusyError, ClosedError, WrongLoopError
+from afunix.model.stream_state import State
+from afunix.streams.hub import _HUBS
+from afunix.streams.waiting import Connection, caller
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def told() -> list[events.Event]:
+    return []
+
+
+@pytest.fixture
+def ends(loop: HandTurned, told: list[events.Event]) -> Iterator[tuple[Connection, socket.socket]]:
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    connection = Connection(Channel(near), loop=loop, observer=told.append)
+    with far:
+        yield connection, far
+    connection.close()
+
+
+@pytest.fixture
+def connection(ends: tuple[Connection, socket.socket]) -> Connection:
+    return ends[0]
+
+
+@pytest.fixture
+def far(ends: tuple[Connection, socket.socket]) -> socket.socket:
+    return ends[1]
+
+
+def three_needs() -> Steps[str]:
+    yield Need.TURN
+    yield Need.READABLE
+    yield Need.WRITABLE
+    return "done"
+
+
+def test_steps_are_gone_through_as_what_they_need_comes(
+    loop: HandTurned, connection: Connection, far: socket.socket
+) -> None:
+    task = loop.create_task(connection._run(three_needs()))
+    loop.turn(4)
+    assert connection.is_waited_for
+    far.send(b"x")
+    loop.turn(4)
+    assert task.result() == "done"
+    assert not connection.is_waited_for
+
+
+def test_what_interrupts_a_wait_is_thrown_into_the_steps(loop: HandTurned, connection: Connection) -> None:
+    thrown: list[type[BaseException]] = []
+
+    def steps() -> Steps[None]:
+        try:
+            yield Need.READABLE
+        except BaseException as error:
+            thrown.append(type(error))
+            raise
+
+    task = loop.create_task(connection._run(steps()))
+    loop.turn(2)
+    task.cancel()
+    loop.turn(2)
+    assert task.cancelled()
+    assert thrown == [asyncio.CancelledError]
+
+
+def test_steps_of_another_loop_are_not_begun(connection: Connection) -> None:
+    begun: list[bool] = []
+
+    def steps() -> Steps[None]:
+        begun.append(True)
+        yield Need.TURN
+
+    with pytest.raises(WrongLoopError, match="belongs to another event loop"):
+        asyncio.run(connection._run(steps()))
+    assert not begun
+
+
+def test_send_timeout_counts_from_the_last_progress(loop: HandTurned, connection: Connection) -> None:
+    connection.send_timeout = 1.0
+    while connection._channel.try_send(bytes(65536)):
+        pass
+    found: list[type[BaseException]] = []
+
+    def steps() -> Steps[None]:
+        try:
+            yield Need.WRITABLE
+        except NoProgressError:
+            found.append(NoProgressError)
+
+    task = loop.create_task(connection._run(steps()))
+    loop.turn(2)
+    loop.advance(0.9)
+    assert not found
+    loop.advance(0.2)
+    assert task.done()
+    assert found == [NoProgressError]
+
+
+def test_who_never_waits_gets_out_of_the_way_now_and_then(loop: HandTurned, connection: Connection) -> None:
+    async def never_wait(times: int) -> None:
+        for _ in range(times):
+            await connection._take_turns()
+
+    task = loop.create_task(never_wait(64))
+    loop.turn(1)
+    assert task.done()
+    task = loop.create_task(never_wait(1))
+    loop.turn(1)
+    assert not task.done()
+    loop.turn(1)
+    assert task.done()
+
+
+def test_closed_it_tells_once_and_leaves_the_hub(
+    loop: HandTurned, connection: Connection, told: list[events.Event]
+) -> None:
+    fd = connection.fileno()
+    task = loop.create_task(connection.wait_hangup())
+    loop.turn(2)
+    assert loop in _HUBS
+    connection.close()
+    connection.close()
+    loop.turn(2)
+    assert isinstance(task.exception(), ClosedError)
+    assert told == [events.Closed(fd, 0, 0, 0)]
+    assert loop not in _HUBS
+
+
+def test_from_another_thread_it_is_not_closed(connection: Connection) -> None:
+    async def main() -> None:
+        errors: list[BaseException] = []
+
+        def close() -> None:
+            try:
+                mine.close()
+            except WrongLoopError as error:
+                errors.append(error)
+
+        near, far = socket.socketpair()
+        with far:
+            async with Connection(Channel(near), loop=asyncio.get_running_loop()) as mine:
+                thread = threading.Thread(target=close)
+                thread.start()
+                thread.join()
+                assert len(errors) == 1
+                assert mine.state is State.OPEN
+
+    asyncio.run(main())
+
+
+def test_detached_the_descriptor_is_watched_by_nobody(
+    loop: HandTurned, connection: Connection, far: socket.socket
+) -> None:
+    task = loop.create_task(connection.wait_hangup())
+    loop.turn(2)
+    with pytest.raises(BusyError):
+        connection._detach()
+    task.cancel()
+    loop.turn(2)
+    sock, unread = connection._detach()
+    with sock:
+        far.send(b"x")
+        assert (sock.recv(1), unread, connection.state) == (b"x", b"", State.DETACHED)
+    assert loop not in _HUBS
+
+
+def test_abort_ends_it_for_everybody_who_holds_the_socket(connection: Connection, far: socket.socket) -> None:
+    with socket.socket(fileno=os.dup(connection.fileno())) as copy:
+        connection.abort()
+        connection.abort()
+        assert copy.recv(1) == b""
+        assert far.recv(1) == b""
+
+
+def test_forgotten_it_warns_and_is_closed(loop: HandTurned, far: socket.socket) -> None:
+    near, other = socket.socketpair()
+    with other:
+        connection = Connection(Channel(near), loop=loop, opened_at="here.py:3")
+        with pytest.warns(
+            ResourceWarning, match=r"unclosed <afunix.Connection fd=\d+ OPEN>, opened at here.py:3"
+        ):
+            del connection
+            gc.collect()
+        assert other.recv(1) == b""
+
+
+def test_the_caller_is_who_entered_the_library() -> None:
+    found = caller()
+    assert found is not None
+    assert found.startswith(f"{__file__}:")
