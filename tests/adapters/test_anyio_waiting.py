@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import socket
@@ -16,6 +17,8 @@ from anyio.lowlevel import checkpoint
 
 import afunix
 from afunix.adapters.anyio import Stream, attach, pair
+from afunix.kernel.channel import Channel
+from afunix.testing import Faults
 
 pytestmark = pytest.mark.anyio
 
@@ -318,6 +321,18 @@ async def test_a_peer_that_takes_nothing_for_too_long_is_given_up() -> None:
         assert 0 < raised.value.bytes_sent < 1_000_000
         with pytest.raises(anyio.BrokenResourceError):
             await one.send(b"y")
+
+
+async def test_a_socket_that_is_ready_while_nothing_goes_makes_no_progress() -> None:
+    near, far = socket.socketpair()
+    faults = Faults()
+    faults.sending.fail(errno.EAGAIN, None)
+    stream = Stream(Channel(faults.apply_to(near)), send_timeout=0.01)
+    with far, anyio.fail_after(5):
+        async with stream:
+            with pytest.raises(afunix.TimedOutError) as raised:
+                await stream.send(b"x")
+            assert raised.value.bytes_sent == 0
 
 
 async def test_a_hang_up_is_told_and_a_half_close_is_none() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -10,6 +12,11 @@ import pytest
 from tests.program import PATIENCE_S
 
 from afunix import blocking
+
+MANY = 1 << 20
+"""More than a socket's buffer holds."""
+
+LARGE = os.urandom(2 * MANY)
 
 Ends = tuple[blocking.Stream, socket.socket]
 
@@ -41,3 +48,10 @@ def pair() -> Iterator[tuple[blocking.Stream, blocking.Stream]]:
     one, other = blocking.pair(accept_fds=4, timeout=PATIENCE_S)
     with one, other:
         yield one, other
+
+
+def fork() -> int:
+    """os.fork with other threads there, on purpose; Python 3.12 warns of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
-from tests.blocking.test_stream import fork
+from tests.blocking.conftest import fork
 from tests.program import PATIENCE_S
 from tests.threads import Running, running
 

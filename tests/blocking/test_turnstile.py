@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.blocking.test_stream import fork
+from tests.blocking.conftest import fork
 
 from afunix.blocking.turnstile import Turnstile
 

@@ -69,6 +69,7 @@ def test_descriptors_that_others_hold_are_waited_for_without_spinning(user: User
     """Nobody leaves, so nothing tells when there is one again: the limit is raised from outside."""
     path = f"{place}/s"
     with Serve(user, "--max-clients", "1000", path) as serve, ExitStack() as stack:
+        assert becomes_quiet(serve.pid)  # else a file that it is reading is counted, too
         used = descriptors(serve.pid)
         enough = strangers.act("limit", user.uid, str(serve.pid), str(used))
         client = stack.enter_context(connected(path))

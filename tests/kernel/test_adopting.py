@@ -135,6 +135,17 @@ def test_encrypted_socket_is_refused(pair: Pair) -> None:
         assert encrypted.fileno() >= 0
 
 
+def test_pair_that_cannot_be_prepared_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise OSError(1, "forbidden")
+
+    monkeypatch.setattr(adopting, "prepare", fail)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError) as caught:
+        adopting.open_pair()
+    assert len(os.listdir("/proc/self/fd")) == before, caught
+
+
 @pytest.mark.usefixtures("has_passrights")
 def test_pair_that_asks_for_no_descriptors_refuses_them() -> None:
     for takes, option, kind in ((False, 0, Channel), (True, 1, DiscardingChannel)):

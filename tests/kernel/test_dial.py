@@ -74,6 +74,16 @@ def test_datagram_socket_has_a_name_of_the_kernels_choice() -> None:
     assert seen == [Created(fd, "SOCK_DGRAM"), Bound(fd, Address(AddressKind.UNNAMED)), Closed(fd)]
 
 
+def test_socket_that_cannot_be_opened_whole_is_closed() -> None:
+    def fail(event: Event) -> None:
+        raise ZeroDivisionError
+
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(ZeroDivisionError) as caught:
+        dial.open_socket("dgram", fail)
+    assert len(os.listdir("/proc/self/fd")) == before, caught
+
+
 def test_attempt_answers_zero_or_the_errno(address: Address) -> None:
     sock = dial.open_socket("stream")
     assert dial.try_connect(sock, address) == errno.ENOENT

@@ -32,7 +32,7 @@ def pair() -> Iterator[Pair]:
     endpoint = Endpoint(Channel(near))
     with far:
         yield endpoint, far
-    endpoint.channel.close()
+    endpoint._channel.close()
 
 
 def test_names_are_asked_of_the_kernel_and_stay_after_the_close(sock_dir: str) -> None:
@@ -42,7 +42,7 @@ def test_names_are_asked_of_the_kernel_and_stay_after_the_close(sock_dir: str) -
         client.bind(b"\0afunix-test-endpoint-%d" % os.getpid())
         client.connect(f"{sock_dir}/s")
         endpoint = Endpoint(Channel(listener.accept()[0]))
-        endpoint.channel.close()
+        endpoint._channel.close()
     assert endpoint.local_address == Address.pathname(f"{sock_dir}/s")
     assert endpoint.peer_address.kind is AddressKind.ABSTRACT
     assert endpoint.peer_address is endpoint.peer_address
@@ -54,7 +54,7 @@ def test_names_that_are_known_are_not_asked_for() -> None:
         endpoint = Endpoint(Channel(near), Address.pathname("/there"), b"\0name")
         assert endpoint.local_address.name == b"/there"
         assert endpoint.peer_address == Address.abstract("name")
-        endpoint.channel.close()
+        endpoint._channel.close()
 
 
 def test_a_socket_without_a_peer_is_not_taken() -> None:
@@ -64,7 +64,7 @@ def test_a_socket_without_a_peer_is_not_taken() -> None:
 
 def test_the_state_follows_what_was_seen(pair: Pair) -> None:
     endpoint, _ = pair
-    channel = endpoint.channel
+    channel = endpoint._channel
     seen = [endpoint.state]
     channel.receive_ended = True
     seen.append(endpoint.state)
@@ -89,11 +89,11 @@ def test_the_state_follows_what_was_seen(pair: Pair) -> None:
 def test_counters_are_those_of_the_channel(pair: Pair) -> None:
     endpoint, far = pair
     far.send(b"abcd")
-    endpoint.channel.try_receive(3)
-    endpoint.channel.unread(b"c")
-    endpoint.channel.try_send(b"12345")
-    assert (endpoint.stats, endpoint.bytes_moved) == (Stats(2, 5, 2, 0), 7)
-    endpoint.channel.close()
+    endpoint._channel.try_receive(3)
+    endpoint._channel.unread(b"c")
+    endpoint._channel.try_send(b"12345")
+    assert (endpoint.stats, endpoint._bytes_moved) == (Stats(2, 5, 2, 0), 7)
+    endpoint._channel.close()
     assert endpoint.stats == Stats(2, 5, 0, 0)
 
 
@@ -111,7 +111,7 @@ def test_one_at_a_time_in_each_direction(pair: Pair) -> None:
 
 def test_a_closed_one_says_so_before_anything_else(pair: Pair) -> None:
     endpoint, _ = pair
-    endpoint.channel.close()
+    endpoint._channel.close()
     for begin in (
         endpoint._begin_receiving,
         endpoint._begin_sending,
@@ -125,22 +125,22 @@ def test_a_closed_one_says_so_before_anything_else(pair: Pair) -> None:
 def test_who_closed_it_can_leave_a_reason() -> None:
     class Served(Endpoint):
         def close(self) -> None:
-            self.channel.close()
+            self._channel.close()
 
     near, far = socket.socketpair()
     with far:
         endpoint = Served(Channel(near))
         reason = TimedOutError("idle")
-        endpoint.end_by(reason)
-        endpoint.end_by(ClosedError("too late"))
-        assert endpoint.fate is reason
+        endpoint._end_by(reason)
+        endpoint._end_by(ClosedError("too late"))
+        assert endpoint._fate is reason
         with pytest.raises(TimedOutError, match="idle"):
             endpoint.fileno()
 
 
 def test_a_detached_socket_is_the_callers_with_the_bytes_that_were_put_back(pair: Pair) -> None:
     endpoint, far = pair
-    endpoint.channel.unread(b"back")
+    endpoint._channel.unread(b"back")
     sock, unread = endpoint._detach_socket()
     with sock:
         far.send(b"x")
@@ -192,7 +192,7 @@ def test_a_cut_send_keeps_every_later_one_back(pair: Pair) -> None:
 
 def test_after_the_half_close_nothing_is_sent(pair: Pair) -> None:
     endpoint, _ = pair
-    endpoint.channel.end_sending()
+    endpoint._channel.end_sending()
     with pytest.raises(ClosedError, match="send_eof"):
         endpoint._begin_sending()
 
@@ -203,10 +203,14 @@ def test_a_reset_is_no_end_whoever_hears_of_it_first(pair: Pair) -> None:
     reset = ConnectionResetError(errno.ECONNRESET, "reset")
     sending = endpoint._send_failed(reset, 4)
     assert isinstance(sending, BrokenStreamError)
-    assert (sending.bytes_sent, sending.errno, endpoint.channel.receive_ended) == (4, errno.ECONNRESET, False)
+    assert (sending.bytes_sent, sending.errno, endpoint._channel.receive_ended) == (
+        4,
+        errno.ECONNRESET,
+        False,
+    )
     assert isinstance(endpoint._ended_error(), BrokenStreamError)
     assert isinstance(endpoint._receive_failed(reset), BrokenStreamError)
-    assert endpoint.channel.receive_ended
+    assert endpoint._channel.receive_ended
 
 
 def test_another_error_is_itself_and_ends_nothing(pair: Pair) -> None:
@@ -214,7 +218,7 @@ def test_another_error_is_itself_and_ends_nothing(pair: Pair) -> None:
     error = OSError(errno.ENOMEM, "no memory")
     assert endpoint._receive_failed(error) is error
     assert endpoint._send_failed(error, 0) is error
-    assert (endpoint.channel.receive_ended, endpoint.state) == (False, State.OPEN)
+    assert (endpoint._channel.receive_ended, endpoint.state) == (False, State.OPEN)
 
 
 def test_a_peer_that_takes_no_descriptors_is_told_from_other_errors(pair: Pair) -> None:
@@ -239,4 +243,4 @@ def test_receiving_can_be_ended_by_whoever_serves(pair: Pair) -> None:
     endpoint.end_receiving()
     with pytest.raises(BrokenPipeError):
         far.send(b"more")
-    assert endpoint.channel.try_receive(10) == b"queued"
+    assert endpoint._channel.try_receive(10) == b"queued"

@@ -57,7 +57,7 @@ def with_one_end(kind: str = "asyncio", **options: Any) -> Callable[[Test], None
 
 
 def small(sock: socket.socket | Stream) -> None:
-    bare = sock if isinstance(sock, socket.socket) else sock.channel.socket
+    bare = sock if isinstance(sock, socket.socket) else sock._channel.socket
     bare.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
@@ -83,7 +83,7 @@ def fill(stream: Stream) -> int:
     """Leave no room at all; how many bytes went."""
     small(stream)
     count = 0
-    while sent := stream.channel.try_send(bytes(1000)):
+    while sent := stream._channel.try_send(bytes(1000)):
         count += sent
     return count
 

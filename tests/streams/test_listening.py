@@ -180,9 +180,10 @@ def test_a_refused_flag_is_an_error_of_the_caller_and_leaves_no_path(path: str) 
 
 def test_out_of_descriptors_is_waited_for_without_a_spin(run: Run, path: str) -> None:
     async def main() -> None:
-        with afunix.listen(path) as listener, Visitor(path):
-            with no_descriptors_left():
-                accepting = asyncio.create_task(listener.accept())
+        with afunix.listen(path) as listener:
+            accepting = asyncio.create_task(listener.accept())
+            await turns()
+            with Visitor(path), no_descriptors_left():
                 before = time.process_time()
                 await asyncio.sleep(0.4)
                 assert time.process_time() - before < 0.1
@@ -208,7 +209,7 @@ def test_close_during_a_shortage_is_told_at_once(
 ) -> None:
     async def main() -> None:
         with afunix.listen(path) as listener, Visitor(path):
-            monkeypatch.setattr(listener.core, "accept_named", failing(errno.EMFILE))
+            monkeypatch.setattr(listener._core, "accept_named", failing(errno.EMFILE))
             accepting = asyncio.create_task(listener.accept())
             await turns()
             listener.close()
@@ -231,7 +232,7 @@ def test_a_fault_of_accept_is_the_callers(run: Run, path: str, monkeypatch: pyte
     async def main() -> None:
         with afunix.listen(path) as listener:
             with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output error"):
-                patch.setattr(listener.core, "accept_named", failing(errno.EIO))
+                patch.setattr(listener._core, "accept_named", failing(errno.EIO))
                 await listener.accept()
             with Visitor(path):
                 (await listener.accept()).close()
@@ -260,7 +261,7 @@ def test_close_is_idempotent_and_what_comes_after_is_told(run: Run, path: str) -
         async with afunix.listen(path) as listener:
             listener.close()
             listener.close()
-            for use in (listener.fileno, lambda: listener.core, listener.take):
+            for use in (listener.fileno, listener._take):
                 with pytest.raises(afunix.ClosedError):
                     use()
             with pytest.raises(afunix.ClosedError):

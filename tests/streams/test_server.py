@@ -518,8 +518,9 @@ def test_a_stop_waits_for_descriptors_to_serve_those_in_the_backlog(
                     await asyncio.sleep(0.15)
                     assert not ending.done()
                     assert not os.path.exists(path)
-                assert await visitor.receive_all() == b"x"
-                await ending
+                async with asyncio.timeout(3):  # less than its patience
+                    assert await visitor.receive_all() == b"x"
+                    await ending
 
     run(main())
 

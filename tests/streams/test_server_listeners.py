@@ -60,6 +60,7 @@ def test_a_listening_socket_is_used_and_closed_and_its_path_stays(run: Run, path
         given = BoundListener.take(Address.pathname(path), sock) if how == "taken" else sock
         async with afunix.serve(echo, given):
             assert os.get_blocking(sock.fileno()) is flags
+            assert not sock.gettimeout()  # else it would wait for a client that has left
             for _ in range(2):
                 with Visitor(path) as visitor:
                     assert await visitor.ask(b"x") == b"x"
@@ -141,7 +142,7 @@ def test_a_socket_that_does_not_fit_is_refused_and_still_its_owners(
 def test_a_listener_that_is_closed_or_in_use_elsewhere_is_refused(run: Run, path: str) -> None:
     async def main() -> None:
         listener = afunix.listen(path)
-        core = listener.core
+        core = listener._core
         accepting = asyncio.create_task(listener.accept())
         await turns()
         with pytest.raises(afunix.BusyError):

@@ -14,8 +14,8 @@ class Still:
     """A stream whose movement is what a test says."""
 
     def __init__(self) -> None:
-        self.bytes_moved = 0
-        self.is_waited_for = True
+        self._bytes_moved = 0
+        self._is_waited_for = True
 
 
 class Watching:
@@ -61,16 +61,16 @@ def test_a_byte_begins_the_time_anew(watching: Watching) -> None:
     stream = watching.add()
     for _ in range(5):
         watching.pass_by(1.5)
-        stream.bytes_moved += 1
+        stream._bytes_moved += 1
     assert watching.found == []
 
 
 def test_time_in_which_nobody_waits_for_it_does_not_count(watching: Watching) -> None:
     stream = watching.add()
-    stream.is_waited_for = False
+    stream._is_waited_for = False
     watching.pass_by(10.0)
     assert watching.found == []
-    stream.is_waited_for = True
+    stream._is_waited_for = True
     watching.pass_by(1.9)
     assert watching.found == []
     watching.pass_by(0.4)
@@ -81,7 +81,7 @@ def test_only_the_still_one_of_many_is_found(watching: Watching) -> None:
     busy, still = watching.add(), watching.add()
     for _ in range(5):
         watching.pass_by(0.5)
-        busy.bytes_moved += 1
+        busy._bytes_moved += 1
     assert watching.found == [still]
 
 

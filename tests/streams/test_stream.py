@@ -299,7 +299,7 @@ def test_a_send_without_progress_times_out_and_is_a_no_op() -> None:
 def test_a_send_of_a_file_without_progress_times_out_too(zero_copy: bool) -> None:
     @with_one_end(send_timeout=0.001)
     async def _(stream: Stream, far: socket.socket) -> None:
-        stream.channel.socket.setblocking(False)
+        stream._channel.socket.setblocking(False)
         with tempfile.TemporaryFile() as file:
             file.write(bytes(2_000_000))
             with pytest.raises(TimedOutError) as caught:

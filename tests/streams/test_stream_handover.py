@@ -118,7 +118,7 @@ def test_a_file_arrives_whole_or_the_part_that_was_asked_for(
 
     @with_one_end()
     async def _(stream: Stream, far: socket.socket) -> None:
-        stream.channel.socket.setblocking(blocking)
+        stream._channel.socket.setblocking(blocking)
         with tempfile.TemporaryFile() as file:
             file.write(content)
             task = asyncio.create_task(

@@ -231,7 +231,7 @@ def test_a_socket_that_somebody_closed_beneath_can_still_be_closed() -> None:
     async def _(stream: Stream, far: socket.socket) -> None:
         task = asyncio.create_task(stream.receive())
         await turns()
-        stream.channel.socket.close()
+        stream._channel.socket.close()
         stream.close()
         with pytest.raises(ClosedError):
             await task

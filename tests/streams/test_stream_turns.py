@@ -105,7 +105,7 @@ def test_a_task_that_never_has_to_wait_lets_others_run(name: str) -> None:
                 await asyncio.sleep(0)
 
         if name.startswith("send"):
-            stream.channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+            stream._channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
         else:
             stream.unread(b"\n" * 20 * TURN_EVERY)
         other = asyncio.create_task(beat())

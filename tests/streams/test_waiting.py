@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import socket
@@ -16,10 +17,12 @@ from tests.loops import HandTurned
 from afunix.kernel.channel import Channel
 from afunix.kernel.steps import Need, NoProgressError, Steps
 from afunix.model import events
-from afunix.model.errors import BusyError, ClosedError, WrongLoopError
+from afunix.model.errors import BusyError, ClosedError, TimedOutError, WrongLoopError
 from afunix.model.stream_state import State
 from afunix.streams.hub import _HUBS
+from afunix.streams.stream import Stream
 from afunix.streams.waiting import Connection, caller
+from afunix.testing import Faults
 
 T = TypeVar("T")
 
@@ -61,11 +64,11 @@ def test_steps_are_gone_through_as_what_they_need_comes(
 ) -> None:
     task = loop.create_task(connection._run(three_needs()))
     loop.turn(4)
-    assert connection.is_waited_for
+    assert connection._is_waited_for
     far.send(b"x")
     loop.turn(4)
     assert task.result() == "done"
-    assert not connection.is_waited_for
+    assert not connection._is_waited_for
 
 
 def test_what_interrupts_a_wait_is_thrown_into_the_steps(loop: HandTurned, connection: Connection) -> None:
@@ -117,6 +120,58 @@ def test_send_timeout_counts_from_the_last_progress(loop: HandTurned, connection
     loop.advance(0.2)
     assert task.done()
     assert found == [NoProgressError]
+
+
+@pytest.fixture
+def refused(loop: HandTurned) -> Iterator[tuple[Stream, Faults]]:
+    """A stream that may send as soon as it waits for room, while every send answers EAGAIN."""
+    near, far = socket.socketpair()
+    faults = Faults()
+    faults.sending.fail(errno.EAGAIN, None)
+    stream = Stream(Channel(faults.apply_to(near)), loop=loop, send_timeout=1.0)
+    with far:
+        yield stream, faults
+    stream.close()
+
+
+def test_a_socket_that_is_ready_while_nothing_goes_makes_no_progress(
+    loop: HandTurned, refused: tuple[Stream, Faults]
+) -> None:
+    task = loop.create_task(refused[0].send(b"x"))
+    loop.turn(5)
+    loop.advance(0.9)
+    assert not task.done()
+    loop.advance(0.2)
+    error = task.exception()
+    assert isinstance(error, TimedOutError)
+    assert error.bytes_sent == 0
+
+
+def test_each_byte_that_goes_is_progress(loop: HandTurned, refused: tuple[Stream, Faults]) -> None:
+    stream, faults = refused
+    faults.sending.limit(1)
+    task = loop.create_task(stream.send(b"abc"))
+    for sent in range(3):
+        loop.turn(5)
+        loop.advance(0.9)
+        assert (stream.stats.bytes_sent, task.done()) == (sent, False)
+        faults.clear()
+        faults.sending.limit(1)
+        faults.sending.fail(errno.EAGAIN, None, after=1)
+    loop.turn(5)
+    assert task.done()
+
+
+def test_a_new_send_has_all_of_its_time(loop: HandTurned, refused: tuple[Stream, Faults]) -> None:
+    stream, _ = refused
+    for _ in range(3):
+        task = loop.create_task(stream.send(b"x"))
+        loop.turn(5)
+        loop.advance(0.9)
+        assert not task.done()
+        task.cancel()
+        loop.turn(5)
+        assert task.cancelled()
 
 
 def test_who_never_waits_gets_out_of_the_way_now_and_then(loop: HandTurned, connection: Connection) -> None:

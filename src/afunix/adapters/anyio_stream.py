@@ -112,7 +112,7 @@ class Stream(Waiting, UNIXSocketStream):
         return _Lines(self, max_bytes)
 
     async def receive_fds(self, msglen: int, maxfds: int) -> tuple[bytes, list[int]]:
-        """Bytes, at least one and at most `msglen`, and the descriptors that came with the first of them.
+        """Bytes, at least one and at most `msglen`, and the descriptors that came with them.
 
         They are close-on-exec, and the caller owns them. A receive of any other kind closes what comes with its bytes.
 

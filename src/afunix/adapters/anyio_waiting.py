@@ -17,6 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from ..kernel.channel import Channel
 from ..kernel.endpoint import Name
+from ..kernel.progress import Progress
 from ..kernel.steps import Need, NoProgressError, Steps
 from ..kernel.stream_steps import StreamSteps
 from ..model.errors import AfunixError, BrokenStreamError, BusyError, ClosedError, EndOfStream
@@ -130,11 +131,16 @@ class Waiting(StreamSteps):
         The checkpoint comes first: once bytes have moved nothing may be cancelled any more.
         """
         await checkpoint()
+        progress: Progress | None = None
         try:
             need = next(steps)
             while True:
                 try:
-                    await self._wait_for(need)
+                    if need is Need.WRITABLE:
+                        progress = progress or Progress(self._channel)
+                        await self._wait_to_send(progress)
+                    else:
+                        await self._wait_for(need)
                 except BaseException as error:
                     need = steps.throw(error)
                 else:
@@ -146,15 +152,18 @@ class Waiting(StreamSteps):
     async def _wait_for(self, need: Need) -> None:
         if need is Need.TURN:
             await checkpoint()
-        elif need is Need.READABLE:
-            await self._wait(anyio.wait_readable, self._channel.fd)
-        elif self.send_timeout is None:
-            await self._wait(anyio.wait_writable, self._channel.fd)
         else:
-            with anyio.move_on_after(self.send_timeout) as scope:
-                await self._wait(anyio.wait_writable, self._channel.fd)
-            if scope.cancelled_caught:
-                raise NoProgressError
+            await self._wait(anyio.wait_readable, self._channel.fd)
+
+    async def _wait_to_send(self, progress: Progress) -> None:
+        if self.send_timeout is None:
+            await self._wait(anyio.wait_writable, self._channel.fd)
+            return
+        seconds = progress.seconds_left(self.send_timeout, anyio.current_time())
+        with anyio.move_on_after(seconds) as scope:
+            await self._wait(anyio.wait_writable, self._channel.fd)
+        if scope.cancelled_caught:
+            raise NoProgressError
 
     async def _wait(self, ready: Callable[[int], Awaitable[None]], fd: int) -> None:
         try:

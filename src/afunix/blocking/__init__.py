@@ -4,7 +4,7 @@ r"""For scripts and threads: the names of `Stream` and `Listener` without await,
         stream.send(b"ping\n")
         print(stream.receive())
 
-`opening` and `listening` make streams, `stream` waits for them; `dialling` makes a connection with a deadline. The
+`opening` and `listening` make streams, `waiting` waits for them; `dialling` makes a connection with a deadline. The
 shell's `afunix connect` takes only `dialling` and `conversation`, which moves bytes both ways until it is over; so
 nothing is imported here until its name is used (PEP 562).
 """

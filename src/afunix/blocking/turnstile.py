@@ -2,7 +2,7 @@
 
 A number that is closed is the next one to be given out, so a call that is about to use it would reach somebody else's
 file. So every call enters and leaves; whoever shuts the turnstile only says that it is over, and the last who leaves
-closes. Nobody waits here. Counterpart: `stream` and `listening` say how those inside are woken.
+closes. Nobody waits here. Counterpart: `waiting` and `listening` say how those inside are woken.
 """
 
 from __future__ import annotations

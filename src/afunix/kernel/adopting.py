@@ -87,8 +87,13 @@ def _must_be_connected(sock: SocketType, what: str, wanted: str, expected: str) 
 def open_pair(word: str = "stream", *, takes_descriptors: bool = False) -> tuple[SocketType, SocketType]:
     """Two sockets, connected with each other, non-blocking and close-on-exec; the caller owns them."""
     one, other = socketpair(AF_UNIX, number_of(word))
-    for sock in (one, other):
-        prepare(sock, takes_descriptors=takes_descriptors)
+    try:
+        for sock in (one, other):
+            prepare(sock, takes_descriptors=takes_descriptors)
+    except BaseException:
+        one.close()
+        other.close()
+        raise
     return one, other
 
 

@@ -38,13 +38,17 @@ def open_socket(
     """
     number = TYPE_NUMBERS[type_word]
     sock = socket.socket(AF_UNIX, number)
-    prepare(sock, takes_descriptors=takes_descriptors)
-    if observer is not None:
-        from ..model.events import Created
+    try:
+        prepare(sock, takes_descriptors=takes_descriptors)
+        if observer is not None:
+            from ..model.events import Created
 
-        observer(Created(sock.fileno(), call_name(number)))
-    if number == SOCK_DGRAM:
-        _autobind(sock, observer)
+            observer(Created(sock.fileno(), call_name(number)))
+        if number == SOCK_DGRAM:
+            _autobind(sock, observer)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

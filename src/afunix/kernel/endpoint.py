@@ -80,12 +80,7 @@ class OwnedSocket:
         self._is_drained = False  # the last receive got less than it asked for: expect nothing at once
         self._broken: BrokenStreamError | None = None  # a reset by the peer
         self._cut: BrokenStreamError | None = None  # a send of ours that ended in its middle
-        self._fate: AfunixError | None = None  # why it was closed, if not by its user
-
-    @property
-    def channel(self) -> Channel:
-        """What is below, borrowed: for whoever serves the stream."""
-        return self._channel
+        self._fate: AfunixError | None = None  # why a server closed it; its user's calls raise it
 
     # Where
 
@@ -139,14 +134,9 @@ class OwnedSocket:
         return self._channel.is_closed
 
     @property
-    def bytes_moved(self) -> int:
+    def _bytes_moved(self) -> int:
         """Both ways, since it was opened."""
         return self._channel.bytes_received + self._channel.bytes_sent
-
-    @property
-    def fate(self) -> AfunixError | None:
-        """Why it was closed, if a server did it: an idle client, the end of the server. Its user's calls raise it."""
-        return self._fate
 
     # What each operation begins with
 
@@ -269,7 +259,7 @@ class OwnedSocket:
         """Close, now; idempotent."""
         raise NotImplementedError
 
-    def end_by(self, error: AfunixError) -> None:
+    def _end_by(self, error: AfunixError) -> None:
         """Close, and let every later call raise `error`: for whoever serves the stream."""
         if not self._channel.is_closed:
             self._fate = error

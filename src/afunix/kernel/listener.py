@@ -89,6 +89,8 @@ class Listener:
         self._keep = keep
         self._observer = observer
         self._must_poll = inherited and os.get_blocking(self.fd)
+        # Said to be non-blocking, Python does not wait by itself, as `socket.setdefaulttimeout` would make it.
+        self._accepted_type = self.type | SOCK_NONBLOCK
 
     @classmethod
     def take(cls, address: Address, sock: socket.socket, *, observer: Observer | None = None) -> Listener:
@@ -173,8 +175,7 @@ class Listener:
             raise BlockingIOError
         # accept4(2) without the wrapper that `socket.accept` puts around each connection: half of its price.
         fd, name = self.socket._accept()  # type: ignore[attr-defined]
-        # Said to be non-blocking, Python does not wait by itself, as `socket.setdefaulttimeout` would make it.
-        return SocketType(AF_UNIX, self.type | SOCK_NONBLOCK, 0, fd), name or ""
+        return SocketType(AF_UNIX, self._accepted_type, 0, fd), name or ""
 
     def _is_readable(self) -> bool:
         """For a blocking listener that we were handed, whose flag is not ours to set.

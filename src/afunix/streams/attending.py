@@ -113,11 +113,11 @@ class Attendance:
 
     @property
     def bytes_received(self) -> int:
-        return self._bytes_received + sum(stream.channel.bytes_received for stream in self._live)
+        return self._bytes_received + sum(stream._channel.bytes_received for stream in self._live)
 
     @property
     def bytes_sent(self) -> int:
-        return self._bytes_sent + sum(stream.channel.bytes_sent for stream in self._live)
+        return self._bytes_sent + sum(stream._channel.bytes_sent for stream in self._live)
 
     # Who comes
 
@@ -156,7 +156,7 @@ class Attendance:
         """A client whose service could not begin: the host's task factory failed."""
         if conversation is not None:
             conversation.close()
-        for stream in [stream for stream in self._live if stream.channel is channel]:
+        for stream in [stream for stream in self._live if stream._channel is channel]:
             del self._live[stream]
             self._unbegun.discard(stream)
         channel.close()
@@ -243,10 +243,10 @@ class Attendance:
         for stream, task in [*self._live.items()]:
             if task is not None:
                 task.cancel()
-            stream.end_by(ClosedError("the server of this stream has ended"))
+            stream._end_by(ClosedError("the server of this stream has ended"))
             if stream in self._unbegun:
                 self._unbegun.discard(stream)
-                self._leave(stream, stream.channel)
+                self._leave(stream, stream._channel)
 
     # What is told
 
@@ -257,7 +257,7 @@ class Attendance:
     def _note_failure(self, stream: Stream, error: BaseException) -> None:
         self.failed += 1
         if self._observer is not None:
-            channel = stream.channel
+            channel = stream._channel
             self._observer(HandlerFailed(channel.fd, channel.connection, error))
 
     def _on_queued(self, channel: Channel) -> None:
@@ -279,8 +279,8 @@ class Attendance:
         stream = cast(Stream, watched)
         seconds = self._settings.idle_timeout or 0.0
         if self._observer is not None:
-            self._observer(WentIdle(stream.channel.fd, stream.channel.connection, seconds))
-        stream.end_by(TimedOutError(f"no byte has moved for {show_seconds(seconds)}: the client was closed"))
+            self._observer(WentIdle(stream._channel.fd, stream._channel.connection, seconds))
+        stream._end_by(TimedOutError(f"no byte has moved for {show_seconds(seconds)}: the client was closed"))
 
 
 def _failure_in(error: BaseException, stream: Stream) -> BaseException | None:
@@ -294,8 +294,8 @@ def _failure_in(error: BaseException, stream: Stream) -> BaseException | None:
 
 
 def _is_end_of(stream: Stream, error: BaseException) -> bool:
-    has_ended = isinstance(error, EndOfStream) and stream.channel.receive_ended
-    return has_ended or error is stream.fate
+    has_ended = isinstance(error, EndOfStream) and stream._channel.receive_ended
+    return has_ended or error is stream._fate
 
 
 def _is_being_cancelled() -> bool:

@@ -189,32 +189,22 @@ class Listener:
         except ClosedError:
             raise StopAsyncIteration from None
 
-    @property
-    def core(self) -> BoundListener:
-        """The listener below, borrowed.
-
-        Raises:
-            ClosedError: it was closed, or given to a server.
-        """
-        self.fileno()
-        return self._core
-
-    def take(self) -> BoundListener:
+    def _take(self) -> BoundListener:
         """The listener below, for a server; this one is closed from now on.
 
         Raises:
             BusyError: a task is accepting. ClosedError: it is closed. WrongLoopError: another loop accepts on it.
         """
-        self.must_be_free()
+        self._must_be_free()
         self._leave_hub()
         self._is_given = True
         return self._core
 
-    def must_be_free(self) -> None:
+    def _must_be_free(self) -> None:
         """Could it be taken?
 
         Raises:
-            BusyError, WrongLoopError, ClosedError: as `take`, which does not fail then.
+            BusyError, WrongLoopError, ClosedError: as `_take`, which does not fail then.
         """
         self.fileno()
         self._must_be_here()

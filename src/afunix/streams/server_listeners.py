@@ -52,8 +52,8 @@ def open_all(
     listeners: list[BoundListener] = []
     for each in addresses:
         if isinstance(each, Listener):
-            each.must_be_free()
-            listener = each.core
+            each._must_be_free()
+            listener = each._core
         elif isinstance(each, BoundListener):
             listener = each
         elif isinstance(each, socket.socket):
@@ -72,7 +72,7 @@ def take_all(addresses: Iterable[Addressed]) -> None:
     """Those of `addresses` that were given to a server are its own from now on; after `open_all`."""
     for each in addresses:
         if isinstance(each, Listener):
-            each.take()
+            each._take()
         elif isinstance(each, socket.socket) and each.gettimeout():
             each.settimeout(0)  # it is non-blocking already; Python alone would wait
 

@@ -34,7 +34,8 @@ def serve(
 ) -> Server:
     """A server for `addresses` that calls `await handler(stream)` for each client, in a task of its own.
 
-    Nothing happens before `async with` (or `start`): then it binds and listens, and leaving it is the whole stop.
+    Nothing happens before `async with` (or `start`): then it binds and listens. Leaving it is the whole stop (`aclose`);
+    an exception that leaves it, a cancellation too, is an `abort`.
     An address is a path, `@name`, an Address, or a listener: what `listen`, `listen_packets` and `systemd.listeners`
     return, or a listening `socket.socket`, belongs to the server once it has started. `mode`, `owner`, `group`,
     `replace`, `keep` and `backlog` are as for `listen`.

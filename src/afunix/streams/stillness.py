@@ -19,10 +19,10 @@ class Watched(Protocol):
     """A stream: how much has moved, and does somebody wait for more?"""
 
     @property
-    def bytes_moved(self) -> int: ...
+    def _bytes_moved(self) -> int: ...
 
     @property
-    def is_waited_for(self) -> bool: ...
+    def _is_waited_for(self) -> bool: ...
 
 
 class StillnessWatch:
@@ -53,9 +53,9 @@ class StillnessWatch:
         seen: dict[Watched, tuple[int, float]] = {}
         still = []
         for stream in self._streams():
-            moved = stream.bytes_moved
+            moved = stream._bytes_moved
             before, since = self._seen.get(stream, (-1, now))
-            if moved != before or not stream.is_waited_for:
+            if moved != before or not stream._is_waited_for:
                 since = now
             elif now - since >= self._limit_s:
                 still.append(stream)

@@ -74,7 +74,7 @@ class Stream(Connection, StreamSteps):
         """What is at hand already."""
         if _get_running_loop() is not self._loop:
             raise self._wrong_loop()
-        if self._receiving or self._is_waited_for():
+        if self._receiving or self._is_reader_waiting():
             raise self._busy_receiving()
         self._turns += 1
         return self._take(max_bytes)

@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 from ..kernel.channel import Channel
 from ..kernel.endpoint import Endpoint, Name, OwnedSocket
 from ..kernel.origin import caller as caller
+from ..kernel.progress import Progress
 from ..kernel.steps import Need, NoProgressError, Steps
 from ..model.errors import BusyError, WrongLoopError
 from ..model.events import Closed, Observer
@@ -61,7 +62,7 @@ class Waiting(OwnedSocket):
         self._turns = 0
 
     @property
-    def is_waited_for(self) -> bool:
+    def _is_waited_for(self) -> bool:
         """Is a task waiting here, for bytes or for room?"""
         watch = self._watch
         return watch is not None and (is_waiting(watch.reader) or is_waiting(watch.writer))
@@ -154,11 +155,16 @@ class Waiting(OwnedSocket):
         self._turns += 1
         if self._turns > TURN_EVERY:
             await self._give_turn()
+        progress: Progress | None = None
         try:
             need = next(steps)
             while True:
                 try:
-                    await self._wait_for(need)
+                    if need is Need.WRITABLE:
+                        progress = progress or Progress(self._channel)
+                        await self._wait_to_send(progress)
+                    else:
+                        await self._wait_for(need)
                 except BaseException as error:
                     need = steps.throw(error)
                 else:
@@ -173,20 +179,22 @@ class Waiting(OwnedSocket):
             return
         watch = self._watch or self._join_hub()
         self._turns = 0
-        if need is Need.READABLE:
-            if not watch.mask & READABLE:
-                self._arm(watch, READABLE)
-            await watch.reader
-        else:
-            if not watch.mask & WRITABLE:
-                self._arm(watch, WRITABLE)
-            waiter = watch.writer = watch.writer or Waiter(self._loop)
-            await self._wait_for_progress(waiter)
+        if not watch.mask & READABLE:
+            self._arm(watch, READABLE)
+        await watch.reader
 
-    async def _wait_for_progress(self, waiter: Waiter) -> None:
+    async def _wait_to_send(self, progress: Progress) -> None:
+        watch = self._watch or self._join_hub()
+        self._turns = 0
+        if not watch.mask & WRITABLE:
+            self._arm(watch, WRITABLE)
+        waiter = watch.writer = watch.writer or Waiter(self._loop)
         if self.send_timeout is None:
             await waiter
-            return
+        else:
+            await self._wait_within(progress.seconds_left(self.send_timeout, self._loop.time()), waiter)
+
+    async def _wait_within(self, seconds: float, waiter: Waiter) -> None:
         expired = False
 
         def expire() -> None:
@@ -194,7 +202,7 @@ class Waiting(OwnedSocket):
             expired = True
             waiter.wake()
 
-        timer = self._loop.call_later(self.send_timeout, expire)
+        timer = self._loop.call_later(seconds, expire)
         try:
             await waiter
         finally:
@@ -228,12 +236,12 @@ class Waiting(OwnedSocket):
 
     # Misuse
 
-    def _is_waited_for(self) -> bool:
+    def _is_reader_waiting(self) -> bool:
         """Is a task waiting to receive, without having said so by `_receiving`?"""
         return self._watch is not None and is_waiting(self._watch.reader)
 
     def _must_be_receivable(self) -> None:
-        if self._is_waited_for():
+        if self._is_reader_waiting():
             raise self._busy_receiving()
         super()._must_be_receivable()
 
