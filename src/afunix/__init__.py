@@ -2,7 +2,7 @@
 
     connect, serve, listen  streams: a client, a server with a task for each client, a listener of one's own
     Stream                  one connection: receive, send, descriptors, who is there
-    connect_packets, listen_packets, open_datagrams    where boundaries are kept: SOCK_SEQPACKET, SOCK_DGRAM
+    connect_packets, listen_packets, attach_packets, open_datagrams    where boundaries are kept: SOCK_SEQPACKET, SOCK_DGRAM
     Address                 where a socket is named: `Address.parse("/run/app.sock")`
     PeerCredentials, Rules  who is at the other end, and who may be
     connect_socket          a connected socket for somebody else's client: httpx, redis, asyncpg
@@ -52,12 +52,13 @@ if TYPE_CHECKING:
         WrongTypeError,
     )
     from .model.retry import Retry
+    from .model.rules import RuleError
     from .model.stream_state import ServerStats, State, Stats
     from .streams.bridge import as_asyncio
     from .streams.datagrams import DatagramSocket, open_datagrams
     from .streams.listening import Listener, listen
     from .streams.opening import attach, connect, pair
-    from .streams.packet_opening import PacketListener, connect_packets, listen_packets
+    from .streams.packet_opening import PacketListener, attach_packets, connect_packets, listen_packets
     from .streams.packets import PacketStream
     from .streams.server import Server
     from .streams.serving import serve
@@ -80,6 +81,7 @@ __all__ = [
     "DatagramSocket",
     "PacketListener",
     "PacketStream",
+    "attach_packets",
     "connect_packets",
     "listen_packets",
     "open_datagrams",
@@ -115,6 +117,7 @@ __all__ = [
     "NobodyListensError",
     "NotASocketError",
     "PeerMismatchError",
+    "RuleError",
     "TimedOutError",
     "TruncatedError",
     "WrongLoopError",
@@ -125,6 +128,7 @@ _HOMES = dict.fromkeys(__all__, "model.errors") | {
     "Address": "model.address",
     "PeerCredentials": "model.credentials",
     "Retry": "model.retry",
+    "RuleError": "model.rules",
     "Rules": "kernel.written_rules",
     "Listener": "streams.listening",
     "listen": "streams.listening",
@@ -138,6 +142,7 @@ _HOMES = dict.fromkeys(__all__, "model.errors") | {
     "DatagramSocket": "streams.datagrams",
     "open_datagrams": "streams.datagrams",
     "PacketListener": "streams.packet_opening",
+    "attach_packets": "streams.packet_opening",
     "connect_packets": "streams.packet_opening",
     "listen_packets": "streams.packet_opening",
     "PacketStream": "streams.packets",

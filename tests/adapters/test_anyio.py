@@ -193,3 +193,13 @@ def test_every_promised_name_is_there() -> None:
     promised = afunix.adapters.anyio.__all__
     assert promised == ["Listener", "Stream", "attach", "connect", "listen", "pair"]
     assert [name for name in promised if not hasattr(afunix.adapters.anyio, name)] == []
+
+
+async def test_an_inherited_socket_that_is_refused_stays_its_owners() -> None:
+    for kind, require in ((socket.SOCK_SEQPACKET, None), (socket.SOCK_STREAM, f"user:{os.getuid() + 1}")):
+        near, far = socket.socketpair(socket.AF_UNIX, kind)
+        with near, far:
+            with pytest.raises(afunix.AfunixError):
+                await connect(f"fd:{near.fileno()}", require=require)
+            far.send(b"x")
+            assert near.recv(9) == b"x"

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import socket
-from contextlib import AsyncExitStack
+import sys
+from contextlib import AsyncExitStack, closing
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio import wait_all_tasks_blocked
 from anyio.abc import SocketAttribute, SocketListener
+from tests.sharing import can_refuse, shared
 
 import afunix
 from afunix.adapters.anyio import Listener, Stream, connect, listen
-from afunix.events import AcceptPaused, AcceptResumed, Event
+from afunix.events import AcceptPaused, AcceptResumed, Event, Refused
 from afunix.kernel.listener import Listener as BoundListener
 
 pytestmark = pytest.mark.anyio
@@ -293,3 +297,93 @@ async def test_a_listener_of_records_is_refused_and_stays_its_owners(sock_dir: s
         with pytest.raises(afunix.WrongTypeError, match="seqpacket"):
             listen(f"fd:{records.fileno()}")
         assert records.getsockname() == f"{sock_dir}/s"
+
+
+# Rules, observers, and forgotten ones
+
+
+async def test_whom_the_rules_refuse_is_closed_unread(sock_dir: str) -> None:
+    path = f"{sock_dir}/s"
+    seen: list[Event] = []
+    async with listen(path, rules=afunix.Rules("deny me"), observer=seen.append) as listener:
+        with dial(path) as client:
+            with anyio.move_on_after(5) as scope:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(listener.accept)
+                    assert await anyio.to_thread.run_sync(client.recv, 1) == b""
+                    group.cancel_scope.cancel()
+            assert not scope.cancelled_caught
+        assert listener.refused == 1
+    assert [event.reason for event in seen if isinstance(event, Refused)]
+
+
+async def test_an_observer_is_told_of_both_ends_and_may_fail(
+    sock_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    failed: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: failed.append(told.exc_value.args[0]))
+
+    def observe(event: Event) -> None:
+        seen.append(type(event).__name__)
+        raise LookupError(type(event).__name__)
+
+    async with (
+        listen(f"{sock_dir}/s", observer=observe) as listener,
+        await connect(f"{sock_dir}/s", observer=observe) as client,
+        await listener.accept() as served,
+    ):
+        await client.send(b"ping")
+        assert await served.receive() == b"ping"
+    assert failed == seen
+    assert {"Created", "Bound", "Listening", "Connected", "Accepted", "BytesRead", "BytesWritten"} <= {*seen}
+    assert seen.count("Closed") == 3
+
+
+async def test_a_forgotten_listener_warns_where_it_was_opened_and_removes_its_path(sock_dir: str) -> None:
+    listener = listen(f"{sock_dir}/s")
+    with pytest.warns(ResourceWarning, match=rf"unclosed <afunix.*\.Listener .* opened at {__file__}:"):
+        del listener
+        gc.collect()
+    assert os.listdir(sock_dir) == []
+
+
+async def test_a_client_that_another_process_took_leaves_the_loop_running(
+    sock_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shared(f"{sock_dir}/s") as parents:
+        async with listen(f"fd:{parents.copy()}") as listener:
+            parents.let_the_other_win(monkeypatch)
+            parents.connect()
+            parents.connect().send(b"x")
+            async with await listener.accept() as stream:
+                assert (await stream.receive(), parents.lost) == (b"x", 1)
+            assert os.get_blocking(listener.extra_attributes[SocketAttribute.raw_socket]().fileno())
+
+
+async def test_a_close_ends_an_accept_whose_client_another_process_took(
+    sock_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shared(f"{sock_dir}/s") as parents:
+        listener = listen(f"fd:{parents.copy()}")
+        parents.let_the_other_win(monkeypatch)
+        parents.connect()
+
+        async def close() -> None:
+            await anyio.to_thread.run_sync(parents.until_thread_waits)
+            listener.close()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(close)
+            with pytest.raises(anyio.ClosedResourceError):
+                await listener.accept()
+
+
+@pytest.mark.skipif(not can_refuse(), reason="SO_PASSRIGHTS needs Linux 6.16")
+async def test_descriptors_come_in_through_an_inherited_listener_that_refused_them(sock_dir: str) -> None:
+    with closing(afunix.bind_socket(f"{sock_dir}/s")) as parents:
+        listener = listen(f"fd:{os.dup(parents.fileno())}", accept_fds=1)
+        async with listener, await connect(f"{sock_dir}/s") as client, await listener.accept() as stream:
+            await client.send_fds(b"x", [0])
+            _, (fd,) = await stream.receive_fds(1, 1)
+            os.close(fd)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import array
+import gc
 import os
 import socket
 import tempfile
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -13,7 +16,7 @@ from anyio.abc import ByteStream, SocketAttribute, UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 import afunix
-from afunix.adapters.anyio import Stream, attach, pair
+from afunix.adapters.anyio import Stream, attach, connect, pair
 
 pytestmark = pytest.mark.anyio
 
@@ -345,3 +348,43 @@ async def test_a_default_timeout_changes_no_flag_of_a_given_socket() -> None:
     async with stream:
         assert os.get_blocking(stream.fileno())
     other.close()
+
+
+# Forgotten
+
+
+async def _connected(sock_dir: str) -> Stream:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{sock_dir}/s")
+        listener.listen()
+        return await connect(f"{sock_dir}/s")
+
+
+async def _attached(sock_dir: str) -> Stream:
+    near, far = socket.socketpair()
+    far.close()
+    return attach(near)
+
+
+async def _paired(sock_dir: str) -> Stream:
+    one, other = pair()
+    other.close()
+    return one
+
+
+@pytest.mark.parametrize("make", [_connected, _attached, _paired])
+async def test_a_forgotten_stream_warns_where_it_was_opened(
+    sock_dir: str, make: Callable[[str], Awaitable[Stream]]
+) -> None:
+    stream = await make(sock_dir)
+    with pytest.warns(ResourceWarning, match=rf"unclosed <afunix.*\.Stream .* opened at {__file__}:"):
+        del stream
+        gc.collect()
+
+
+@pytest.mark.parametrize("fds", [3, None, b"12"])
+async def test_what_is_no_list_of_descriptors_is_refused(fds: Any) -> None:
+    one, other = pair(accept_fds=1)
+    async with one, other:
+        with pytest.raises(TypeError, match="expected a list of descriptors"):
+            await one.send_fds(b"x", fds)

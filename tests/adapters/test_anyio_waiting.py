@@ -323,6 +323,22 @@ async def test_a_peer_that_takes_nothing_for_too_long_is_given_up() -> None:
             await one.send(b"y")
 
 
+async def test_a_peer_that_reads_makes_progress_before_there_is_room() -> None:
+    one, other = pair(send_timeout=0.2)
+    async with one, other, anyio.create_task_group() as group:
+        started = anyio.current_time()
+
+        async def read_slowly() -> None:
+            while True:
+                await anyio.sleep(0.05)
+                await other.receive(1 << 15)
+
+        group.start_soon(read_slowly)
+        await one.send(bytes(300_000))
+        assert anyio.current_time() - started > 0.2
+        group.cancel_scope.cancel()
+
+
 async def test_a_socket_that_is_ready_while_nothing_goes_makes_no_progress() -> None:
     near, far = socket.socketpair()
     faults = Faults()
@@ -387,3 +403,14 @@ def test_a_timeout_of_a_send_is_a_time() -> None:
         pair(send_timeout=-1)
     with pytest.raises(ValueError, match="send_timeout"):
         pair(send_timeout=math.nan)
+
+
+async def test_a_socket_of_ours_is_detached_as_a_new_one_and_a_given_one_with_its_flag() -> None:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    one, other = pair()
+    for stream, blocks in ((one, True), (other, True), (attach(near), False), (attach(far), True)):
+        sock, _ = stream.detach()
+        with sock:
+            assert os.get_blocking(sock.fileno()) is blocks
+            assert sock.gettimeout() == (None if blocks else 0.0)

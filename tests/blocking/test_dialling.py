@@ -170,7 +170,7 @@ def test_inherited_socket_keeps_its_flags_and_its_type_is_checked() -> None:
     with far:
         fd = near.detach()
         with pytest.raises(WrongTypeError, match="is a stream socket, and dgram was asked for"):
-            dialling.connect(f"fd:{os.dup(fd)}", socket_type="dgram")
+            dialling.connect(f"fd:{fd}", socket_type="dgram")
         channel = dialling.connect(f"fd:{fd}")
         assert os.get_blocking(fd)
         channel.close()
@@ -269,3 +269,12 @@ def test_http_client_of_the_standard_library_speaks_over_it(path: str) -> None:
 def test_plain_socket_needs_no_asyncio() -> None:
     program = "import sys, afunix; afunix.connect_socket; sys.exit('asyncio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], env=environment()).returncode == 0
+
+
+def test_inherited_socket_that_is_refused_stays_its_owners() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        with pytest.raises(PeerMismatchError):
+            dialling.connect_socket(f"fd:{near.fileno()}", require=f"user:{os.getuid() + 1}")
+        far.send(b"x")
+        assert near.recv(9) == b"x"

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.blocking.conftest import fork
 from tests.program import PATIENCE_S
+from tests.sharing import shared
 from tests.threads import Running, running
 
 import afunix
@@ -389,3 +390,25 @@ def test_a_forgotten_listener_warns_and_is_closed(path: str) -> None:
         blocking.listen(path)
         gc.collect()
     assert not os.path.exists(path)
+
+
+def test_a_close_ends_an_accept_whose_client_another_process_took(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shared(path) as parents:
+        listener = blocking.listen(f"fd:{parents.copy()}")
+        parents.let_the_other_win(monkeypatch)
+        parents.connect()
+        accepting = Running(listener.accept)
+        parents.until_thread_waits()
+        listener.close()
+        assert type(accepting.error()) is ClosedError
+
+
+def test_threads_share_an_inherited_listener_that_blocks(path: str) -> None:
+    with shared(path) as parents, blocking.listen(f"fd:{parents.copy()}") as listener:
+        accepting = [Running(listener.accept).until_waiting() for _ in range(3)]
+        for _ in accepting:
+            parents.connect()
+        for each in accepting:
+            each.result().close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.threads import Running
 
 import afunix
 from afunix import Address, Rules, blocking
+from afunix.events import Event
 from afunix.model.errors import NoSuchSocketError, PeerMismatchError, TimedOutError, WrongTypeError
 
 
@@ -138,3 +140,49 @@ def test_a_pair_is_connected_with_itself() -> None:
         one.send(b"there")
         assert other.receive() == b"there"
         assert one.timeout == other.timeout == PATIENCE_S
+
+
+def test_a_socket_that_was_inherited_and_is_refused_stays_its_owners() -> None:
+    for kind, require in ((socket.SOCK_SEQPACKET, None), (socket.SOCK_STREAM, f"user:{os.getuid() + 1}")):
+        near, far = socket.socketpair(socket.AF_UNIX, kind)
+        with near, far:
+            with pytest.raises(afunix.AfunixError):
+                blocking.connect(f"fd:{near.fileno()}", require=require)
+            far.send(b"x")
+            assert near.recv(9) == b"x"
+
+
+# observers
+
+
+def test_an_observer_is_told_of_both_ends_and_may_fail(
+    sock_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    failed: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: failed.append(told.exc_value.args[0]))
+
+    def observe(event: Event) -> None:
+        seen.append(type(event).__name__)
+        raise LookupError(type(event).__name__)
+
+    path = f"{sock_dir}/o"
+    with blocking.listen(path, observer=observe) as listener:
+        with blocking.connect(path, observer=observe) as client, listener.accept() as served:
+            client.send(b"ping")
+            assert served.receive() == b"ping"
+            sock, unread = client.detach()
+        with blocking.attach(sock, unread=unread, observer=observe):
+            pass
+    assert failed == seen
+    assert {"Created", "Bound", "Listening", "Connected", "Accepted", "BytesRead", "BytesWritten"} <= {*seen}
+    assert seen.count("Closed") == 3  # what was detached was not closed
+    assert seen[-2:] == ["Unlinked", "Closed"]
+
+
+def test_what_is_put_back_must_be_bytes() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        with pytest.raises(TypeError, match="unread is str, expected bytes"):
+            blocking.attach(near, unread="x")  # type: ignore[arg-type]
+        assert near.fileno() >= 0

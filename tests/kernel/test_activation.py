@@ -344,6 +344,24 @@ def test_listeners_are_taken_by_name_and_only_once(listeners: Listeners, in_chil
     assert in_child(as_service(listeners(1, 1), take_twice, LISTEN_FDNAMES="a:b")) == [[4, 3], said, []]
 
 
+def test_what_was_given_back_is_there_again(listeners: Listeners, in_child: InChild) -> None:
+    def take_again() -> list[Any]:
+        activation.give_back(activation.take(Address.parse("fd:a")))
+        return [activation.take(Address.parse("fd:a")).detach(), os.get_inheritable(3)]
+
+    assert in_child(as_service(listeners(1), take_again, LISTEN_FDNAMES="a")) == [3, False]
+
+
+def test_what_was_given_back_is_as_it_was(listeners: Listeners) -> None:
+    (sock,) = listeners(1)
+    for before in (True, False):
+        os.set_inheritable(sock.fileno(), before)
+        taken = activation.take(Address.inherited(sock.fileno()))
+        assert not os.get_inheritable(sock.fileno())
+        activation.give_back(taken)
+        assert os.get_inheritable(sock.fileno()) is before
+
+
 def test_what_was_taken_by_address_is_not_there_any_more(listeners: Listeners, in_child: InChild) -> None:
     def take() -> list[Any]:
         activation.take(Address.parse("fd:a")).detach()

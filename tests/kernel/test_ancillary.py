@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import os
 import socket
 
@@ -18,6 +19,8 @@ from afunix.kernel.ancillary import (
     take_descriptors,
 )
 from afunix.kernel.channel import Channel
+
+_SO_PASSPIDFD = 76
 
 
 def sent_along(count: int) -> list[tuple[int, int, bytes]]:
@@ -101,8 +104,36 @@ def test_descriptors_in_several_messages_are_all_found_and_a_cut_one_is_left_out
     assert descriptors_in(ancillary) == [7, 8, 9]
 
 
-def test_there_is_room_for_the_descriptors_beside_credentials() -> None:
-    assert space_for(3) == socket.CMSG_SPACE(12) + socket.CMSG_SPACE(3 * 4)
+def ask_for_all_about_the_sender(sock: socket.socket) -> None:
+    for option in (socket.SO_PASSCRED, socket.SO_PASSSEC, _SO_PASSPIDFD):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        except OSError as error:
+            if error.errno not in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
+                raise  # else before Linux 6.5, or without what it needs
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("count", [1, 253])
+def test_there_is_room_for_the_descriptors_beside_all_about_the_sender(
+    kind: socket.SocketKind, count: int
+) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+    ask_for_all_about_the_sender(theirs)
+    channel = Channel(theirs)
+    with ours, open(os.devnull) as null:
+        socket.send_fds(ours, [b"x"], [null.fileno()] * count)
+        is_stream = kind == socket.SOCK_STREAM
+        taken = channel.try_receive_fds(1, count) if is_stream else channel.try_receive_record_fds(count)
+        channel.close()
+    assert taken is not None
+    assert (taken[0], len(taken[1])) == (b"x", count)
+    for fd in taken[1]:
+        os.close(fd)
+
+
+def test_there_is_room_for_a_long_label_too() -> None:
+    assert space_for(3) >= sum(map(socket.CMSG_SPACE, (12, 4, 4096, 3 * 4)))
 
 
 def test_descriptors_are_packed_as_the_kernel_takes_them() -> None:

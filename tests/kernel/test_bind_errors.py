@@ -178,3 +178,9 @@ def test_an_absence_keeps_its_errno(number: int) -> None:
     error = explain(OSError(number, ""), Address.pathname("/run/s"))
     assert isinstance(error, NoSuchSocketError)
     assert error.errno == number
+
+
+def test_a_directory_that_is_there_is_not_said_to_be_missing(refused: Callable[[str], Any]) -> None:
+    kind, words, _ = refused("/proc/x.sock")
+    assert (kind, "does not exist" in words) == ("NoSuchSocketError", False)
+    assert words.endswith("the directory '/proc' is there, and no file can be made in it (ENOENT)")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from afunix.kernel.channel import Channel
+from afunix.kernel.channel import SO_PEEK_OFF, Channel
 from afunix.model.errors import TruncatedError
 
 Pair = tuple[Channel, socket.socket]
@@ -60,7 +60,7 @@ def test_unread_bytes_come_first_and_are_counted_once(pair: Pair) -> None:
     far.send(b"abcd")
     assert channel.try_receive(10) == b"abcd"
     channel.unread(b"cd")
-    assert (channel.bytes_received, channel.queued()) == (2, 2)
+    assert (channel.bytes_received, channel.queued()) == (4, 2)
     assert (channel.try_receive(1), channel.try_receive(10)) == (b"c", b"d")
     assert channel.bytes_received == 4
 
@@ -144,7 +144,27 @@ def test_more_descriptors_than_were_asked_for_are_closed_and_the_bytes_put_back(
         channel.try_receive_fds(10, max_fds)
     assert len(os.listdir("/proc/self/fd")) == before
     assert channel.descriptors_closed >= max_fds
-    assert (channel.bytes_received, channel.try_receive(10)) == (0, b"abc")
+    assert (channel.bytes_received, channel.try_receive(10)) == (3, b"abc")
+
+
+def test_a_look_leaves_the_bytes_and_the_options_and_tells_the_end(pair: Pair) -> None:
+    channel, far = pair
+    offset = channel.socket.getsockopt(socket.SOL_SOCKET, SO_PEEK_OFF)
+    assert channel.try_look(9) is None
+    far.send(b"abc")
+    assert (channel.try_look(2), channel.try_look(9), channel.try_receive(9)) == (b"ab", b"abc", b"abc")
+    far.shutdown(socket.SHUT_WR)
+    assert channel.try_look(9) == b""
+    assert channel.socket.getsockopt(socket.SOL_SOCKET, SO_PEEK_OFF) == offset
+
+
+def test_counters_never_go_below_what_came(pair: Pair) -> None:
+    channel, far = pair
+    channel.unread(b"never came")
+    assert channel.bytes_received == 0
+    far.send(b"came")
+    assert (channel.try_receive(10), channel.try_receive(10)) == (b"never came", b"came")
+    assert channel.bytes_received == 4
 
 
 def test_that_our_own_table_was_full_is_said_and_the_bytes_are_put_back(pair: Pair) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 
 import pytest
+from tests.rival import Rival
 
 from afunix.kernel.datagram_channel import DatagramChannel, ask_for_credentials, open_probe
 from afunix.model import events
@@ -112,6 +114,74 @@ def test_a_datagram_longer_than_asked_for_stays(channel: DatagramChannel, far: s
     datagram = channel.try_receive_datagram(100)
     assert datagram is not None
     assert len(datagram.data) == 100
+
+
+@pytest.fixture
+def shared(channel: DatagramChannel) -> DatagramChannel:
+    """The same socket, and another process takes away what was looked at."""
+    channel.socket = Rival.of(channel.socket)
+    return channel
+
+
+def send_file_of(size: int, far: socket.socket, data: bytes, times: int = 1) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        socket.send_fds(far, [data], [file.fileno()] * times)
+
+
+def test_a_datagram_is_whole_though_another_process_took_the_one_before_it(
+    shared: DatagramChannel, far: socket.socket
+) -> None:
+    for data in (b"short", b"short", b"x" * 5000):
+        far.send(data)
+    received = [shared.try_receive_datagram(), shared.try_receive_datagram(5000)]
+    assert [datagram and datagram.data for datagram in received] == [b"short", b"x" * 5000]
+
+
+def test_descriptors_are_those_of_their_datagram_though_another_process_took_the_one_before_it(
+    shared: DatagramChannel, far: socket.socket
+) -> None:
+    send_file_of(1, far, b"one")
+    send_file_of(2, far, b"two")
+    datagram = shared.try_receive_datagram(max_fds=1)
+    assert datagram is not None
+    with datagram:
+        assert (datagram.data, [os.fstat(fd.fileno()).st_size for fd in datagram]) == (b"two", [2])
+
+
+def test_a_datagram_that_took_the_place_of_the_one_looked_at_is_kept_until_enough_is_asked_for(
+    shared: DatagramChannel, far: socket.socket, sock_dir: str
+) -> None:
+    send_file_of(1, far, b"1")
+    send_file_of(2, far, b"22", times=2)
+    for max_bytes, max_fds in ((None, 1), (1, 2), (1, 0)):
+        with pytest.raises(TruncatedError):
+            shared.try_receive_datagram(max_bytes, max_fds)
+    datagram = shared.try_receive_datagram(2, 2)
+    assert datagram is not None
+    with datagram:
+        assert (datagram.data, len(datagram.fds)) == (b"22", 2)
+        assert datagram.sender == Address.parse(f"{sock_dir}/far")
+        assert datagram.peer is not None
+        assert datagram.peer.pid == os.getpid()
+    assert shared.try_receive_datagram() is None
+
+
+@pytest.mark.parametrize("is_received", [True, False])
+def test_descriptors_of_a_kept_datagram_are_closed_if_nobody_asks_for_them(
+    shared: DatagramChannel, far: socket.socket, is_received: bool
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    send_file_of(1, far, b"1")
+    send_file_of(2, far, b"22", times=2)
+    with pytest.raises(TruncatedError):
+        shared.try_receive_datagram(max_fds=1)
+    if is_received:
+        datagram = shared.try_receive_datagram()
+        assert datagram is not None
+        assert (datagram.data, datagram.fds, shared.descriptors_closed) == (b"22", (), 2)
+    shared.close()
+    assert len(os.listdir("/proc/self/fd")) == before - 1
 
 
 def test_a_full_receiver_is_false_and_nothing_is_counted(channel: DatagramChannel, sock_dir: str) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
 import tempfile
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from afunix.kernel.ancillary import MAX_FDS
-from afunix.kernel.descriptors import Fd, Received, number_of, numbers_of
+from afunix.kernel.descriptors import (
+    Fd,
+    Received,
+    explain_not_open,
+    explain_unreadable,
+    number_of,
+    numbers_of,
+)
 from afunix.model.errors import ClosedError
 
 
@@ -165,3 +174,30 @@ def test_more_descriptors_than_a_message_carries_are_refused() -> None:
     assert len(numbers_of([0] * MAX_FDS)) == 253
     with pytest.raises(ValueError, match="254 descriptors in one message"):
         numbers_of([0] * 254)
+
+
+@pytest.mark.parametrize("fds", [3, None, "12", b"12", iter([0])])
+def test_what_is_no_list_of_descriptors_is_refused(fds: Any) -> None:
+    with pytest.raises(TypeError, match=f"fds is {type(fds).__name__}, expected a list of descriptors"):
+        numbers_of(fds)
+
+
+def test_of_several_descriptors_the_one_that_is_not_open_is_named() -> None:
+    error = OSError(errno.EBADF, os.strerror(errno.EBADF))
+    assert "descriptor 99999 is not open (EBADF)" in str(explain_not_open(error, [0, 99999]))
+    assert explain_not_open(error, [0]) is error  # then it was the socket
+    other = OSError(errno.EPERM, "no")
+    assert explain_not_open(other, [99999]) is other
+
+
+def test_what_cannot_be_read_at_an_offset_is_named_for_what_it_is() -> None:
+    reading, writing = os.pipe()
+    try:
+        found = explain_unreadable(OSError(errno.ESPIPE, "Illegal seek"), reading)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert found.errno == errno.ESPIPE
+    assert f"descriptor {reading} is a pipe (ESPIPE), expected a regular file" in str(found)
+    broken = OSError(errno.EIO, "the disk")
+    assert explain_unreadable(broken, 0) is broken

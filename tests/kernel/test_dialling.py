@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from afunix.kernel import obstacle
-from afunix.kernel.dialling import Dialling, Pause, Room
+from afunix.kernel.dialling import Dialling, Pause, Room, abandon, take_inherited
 from afunix.model import events
 from afunix.model.address import Address
 from afunix.model.errors import (
@@ -194,10 +194,24 @@ def raised_by(dialling: Dialling) -> tuple[str, bool]:
     raise AssertionError("it did not fail")
 
 
-def test_inherited_socket_of_another_type_is_closed(clock: Clock) -> None:
+@pytest.mark.parametrize(("in_program", "hint"), [(False, "leave --type out"), (True, "connect_packets")])
+def test_inherited_socket_of_another_type_is_refused_and_stays_open(
+    clock: Clock, in_program: bool, hint: str
+) -> None:
     near, far = socket.socketpair()
-    fd = near.detach()
-    with far, pytest.raises(WrongTypeError, match="is a stream socket, and seqpacket was asked for"):
-        next(Dialling(Address.inherited(fd), "seqpacket", clock=clock).steps())
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(fd)
+    with far, near:
+        dialling = Dialling(Address.inherited(near.fileno()), "seqpacket", clock=clock, in_program=in_program)
+        with pytest.raises(WrongTypeError, match="is a stream socket, and seqpacket was asked for") as caught:
+            next(dialling.steps())
+        assert hint in (caught.value.hint or "")
+        near.send(b"x")
+
+
+def test_what_is_abandoned_is_closed_unless_it_was_inherited() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        address = Address.inherited(near.fileno())
+        abandon(take_inherited(address, ("stream",)), address)
+        near.send(b"x")
+        abandon(far, Address.pathname("/x"))
+        assert far.fileno() == -1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -92,9 +94,9 @@ def test_counters_are_those_of_the_channel(pair: Pair) -> None:
     endpoint._channel.try_receive(3)
     endpoint._channel.unread(b"c")
     endpoint._channel.try_send(b"12345")
-    assert (endpoint.stats, endpoint._bytes_moved) == (Stats(2, 5, 2, 0), 7)
+    assert (endpoint.stats, endpoint._bytes_moved) == (Stats(3, 5, 2, 0), 8)
     endpoint._channel.close()
-    assert endpoint.stats == Stats(2, 5, 0, 0)
+    assert endpoint.stats == Stats(3, 5, 0, 0)
 
 
 def test_one_at_a_time_in_each_direction(pair: Pair) -> None:
@@ -168,11 +170,49 @@ def test_a_bare_socket_is_detached_as_one_of_the_standard_library() -> None:
         sock, _ = Endpoint(Channel(bare))._detach_socket()
         with sock:
             assert isinstance(sock, socket.socket)
-            assert (sock.family, sock.type, os.get_blocking(sock.fileno())) == (
-                socket.AF_UNIX,
-                socket.SOCK_STREAM,
-                False,
-            )
+            assert (sock.family, sock.type) == (socket.AF_UNIX, socket.SOCK_STREAM)
+
+
+@pytest.mark.parametrize("default_timeout", [None, 5.0])
+@pytest.mark.parametrize("is_ours", [False, True])
+@pytest.mark.parametrize("was_blocking", [False, True])
+def test_one_that_is_ours_is_detached_blocking_and_any_other_as_it_was(
+    default_timeout: float | None, is_ours: bool, was_blocking: bool
+) -> None:
+    near, far = socket.socketpair()
+    os.set_blocking(near.fileno(), was_blocking)
+    socket.setdefaulttimeout(default_timeout)
+    try:
+        channel = Channel(as_socket(near.detach()))
+        channel.is_ours = is_ours
+        sock, _ = Endpoint(channel)._detach_socket()
+    finally:
+        socket.setdefaulttimeout(None)
+    with far, sock:
+        blocks = is_ours or was_blocking
+        assert (os.get_blocking(sock.fileno()), sock.gettimeout()) == (blocks, None if blocks else 0.0)
+
+
+def test_whom_the_peer_hears_no_more_has_ended_sending(pair: Pair) -> None:
+    endpoint, far = pair
+    far.close()
+    for _ in range(2):
+        with pytest.raises(BrokenPipeError) as caught:
+            endpoint._channel.try_send(b"x")
+        assert isinstance(endpoint._send_failed(caught.value, 0), BrokenStreamError)
+        assert endpoint.state is State.SEND_ENDED
+    assert endpoint._channel.try_receive(1) == b""
+    assert endpoint.state is State.ENDED
+
+
+@pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf, "1", True])
+def test_send_timeout_is_checked_when_it_is_set(pair: Pair, wrong: Any) -> None:
+    endpoint, _ = pair
+    endpoint.send_timeout = 2.5
+    with pytest.raises((TypeError, ValueError), match="send_timeout is"):
+        endpoint.send_timeout = wrong
+    assert endpoint.send_timeout == 2.5
+    endpoint.send_timeout = None
 
 
 def test_a_cut_send_keeps_every_later_one_back(pair: Pair) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import socket
 import stat
 from collections.abc import Callable, Iterator
@@ -11,11 +12,13 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from tests.program import PATIENCE_S
+from tests.sharing import can_refuse, shared
 
 from afunix.kernel import listener as module
 from afunix.kernel.listener import Listener, Ownership, max_backlog
 from afunix.model.address import Address
-from afunix.model.errors import AddressError, AddressInUseError, NoSuchSocketError
+from afunix.model.errors import AddressError, AddressInUseError, NoSuchSocketError, WrongTypeError
 from afunix.model.events import (
     Bound,
     Closed,
@@ -41,7 +44,8 @@ def inherited(path: str, new_socket: NewSocket) -> Iterator[Listener]:
     sock = new_socket()
     sock.bind(path)
     sock.listen()
-    yield Listener.take(Address.pathname(path), sock)
+    with closing(Listener.take(Address.pathname(path), sock)) as listener:
+        yield listener
 
 
 def connect(path: str, new_socket: NewSocket, kind: int = socket.SOCK_STREAM) -> socket.socket:
@@ -255,6 +259,20 @@ def test_inherited_one_that_blocks_does_not_make_us_wait(inherited: Listener) ->
         inherited.accept()
 
 
+def test_client_that_another_process_took_is_waited_for_a_moment_only(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shared(path) as parents, closing(Listener.inherit(Address.inherited(parents.copy()))) as listener:
+        parents.let_the_other_win(monkeypatch)
+        parents.connect()
+        for _ in range(2):
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+        parents.connect()
+        assert select.select([listener.ready_fd], [], [], PATIENCE_S)[0]
+        listener.accept().close()
+
+
 def test_inherited_one_that_does_not_block_is_used_as_it_is(path: str, new_socket: NewSocket) -> None:
     sock = new_socket()
     sock.setblocking(False)
@@ -264,6 +282,7 @@ def test_inherited_one_that_does_not_block_is_used_as_it_is(path: str, new_socke
     with pytest.raises(BlockingIOError):
         listener.accept()
     assert not os.get_blocking(listener.fd)
+    assert (listener.has_thread, listener.ready_fd) == (False, listener.fd)
 
 
 def test_inherited_one_is_neither_shut_down_nor_removed(
@@ -277,6 +296,42 @@ def test_inherited_one_is_neither_shut_down_nor_removed(
         assert os.path.exists(path)
         connect(path, new_socket)
         other_holder.accept()[0].close()
+
+
+def test_inherited_one_of_another_type_stays_its_owners(new_socket: NewSocket) -> None:
+    sock = new_socket(socket.SOCK_DGRAM)
+    os.set_inheritable(sock.fileno(), True)
+    with pytest.raises(WrongTypeError, match="is a dgram socket, expected stream or seqpacket") as caught:
+        Listener.inherit(Address.inherited(sock.fileno()), ("stream", "seqpacket"))
+    assert "open_datagrams" in (caught.value.hint or "")
+    assert os.get_inheritable(sock.fileno())
+
+
+def test_what_is_given_back_stays_open_and_can_be_had_again(path: str, new_socket: NewSocket) -> None:
+    sock = new_socket()
+    sock.bind(path)
+    sock.listen()
+    for _ in range(2):
+        listener = Listener.inherit(Address.inherited(sock.fileno()))
+        assert listener.ready_fd != listener.fd
+        listener.give_back()
+        assert (listener.fd, listener.has_thread) == (-1, False)
+    assert sock.getsockname() == path
+
+
+@pytest.mark.skipif(not can_refuse(), reason="SO_PASSRIGHTS needs Linux 6.16")
+def test_descriptors_are_let_in_from_clients_of_before_and_after(path: str, new_socket: NewSocket) -> None:
+    with open_at(path) as listener:
+        assert listener.refuses_fds
+        before = connect(path, new_socket)
+        with pytest.raises(PermissionError):
+            socket.send_fds(before, [b"x"], [0])
+        listener.let_descriptors_in()
+        after = connect(path, new_socket)
+        socket.send_fds(after, [b"x"], [0])
+        with closing(listener.accept()):
+            socket.send_fds(before, [b"x"], [0])
+        assert not listener.refuses_fds
 
 
 def test_inherited_one_is_told_as_such(path: str, new_socket: NewSocket) -> None:

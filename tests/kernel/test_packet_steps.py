@@ -158,7 +158,7 @@ def test_no_room_for_send_timeout_is_told_with_nothing_sent(packets: PacketSteps
     packets.send_timeout = 0.5
     steps = packets._send_packet_steps(b"12345")
     assert next(steps) is Need.WRITABLE
-    with pytest.raises(TimedOutError, match=r"packet stream took nothing for 0\.5 s; 0 of 5 bytes") as told:
+    with pytest.raises(TimedOutError, match=r"packet stream made no room for 0\.5 s; 0 of 5 bytes") as told:
         steps.throw(NoProgressError())
     assert told.value.bytes_sent == 0
 

@@ -23,6 +23,22 @@ def test_what_is_put_back_later_comes_first() -> None:
     assert (len(bytes_back), bytes_back.take(10)) == (5, b"bcdef")
 
 
+def test_putting_back_what_was_just_taken_copies_nothing() -> None:
+    bytes_back = PutBack(b"abcdef")
+    whole = bytes_back._bytes
+    bytes_back.put(bytes_back.take(4)[1:])
+    assert (bytes_back._bytes is whole, bytes_back.take(10)) == (True, b"bcdef")
+    bytes_back.put(b"xy")
+    assert bytes_back.take(10) == b"xy"
+
+
+def test_the_end_is_shown_and_stays() -> None:
+    bytes_back = PutBack(b"abcdef")
+    bytes_back.take(3)
+    assert [bytes_back.end(count) for count in (0, 2, 9)] == [b"", b"ef", b"def"]
+    assert len(bytes_back) == 3
+
+
 def test_a_separator_is_found_relative_to_what_is_left() -> None:
     bytes_back = PutBack(b"a\nbb\nc")
     assert bytes_back.find(b"\n") == 1

@@ -14,7 +14,7 @@ from tests.kernel.stepping import Interrupt, Pair, go, interrupted, stepped
 from afunix.kernel.channel import Channel
 from afunix.kernel.receive_steps import CHUNK_BYTES
 from afunix.kernel.steps import Need, Steps
-from afunix.model.errors import ClosedError, EndOfStream, LineTooLongError
+from afunix.model.errors import BrokenStreamError, ClosedError, EndOfStream, LineTooLongError
 
 
 def test_receiving_needs_bytes_until_there_are_enough(stepped_pair: Pair) -> None:
@@ -120,3 +120,57 @@ def test_pieces_and_what_is_left_are_all_there_is(pieces: list[bytes]) -> None:
         assert all(piece.endswith(b"\r\n") and piece.count(b"\r\n") == 1 for piece in got)
         left = stream._channel.take_all_unread()
         assert b"".join([*got, left, *rest]) == b"".join(pieces)
+
+
+@pytest.mark.parametrize("pieces", [[b"head", b"er\r\n"], [b"header\r", b"\n"], [b"header\r\n"]])
+def test_a_line_is_taken_without_the_descriptor_that_follows_it(pieces: list[bytes]) -> None:
+    with stepped(accept_fds=1) as (stream, far):
+        waiting = iter([*pieces[1:], b""])
+
+        def send(data: bytes, *, is_last: bool) -> None:
+            far.send(data)
+            if is_last:
+                socket.send_fds(far, [b"F"], [0])
+
+        send(pieces[0], is_last=len(pieces) == 1)
+        line, _ = go(
+            stream._receive_until_steps(b"\r\n", 100),
+            lambda: send(next(waiting), is_last=True),
+        )
+        assert line == b"header\r\n"
+        received, _ = go(stream._receive_fds_steps(10, None))
+        with received:
+            assert (received.data, len(received.fds)) == (b"F", 1)
+        assert stream.stats.descriptors_closed == 0
+
+
+def test_nothing_behind_a_line_that_is_too_long_is_taken() -> None:
+    with stepped(accept_fds=1) as (stream, far):
+        far.send(b"longer than")
+        socket.send_fds(far, [b"F"], [0])
+        with pytest.raises(LineTooLongError):
+            go(stream._receive_until_steps(b"\n", 11))
+        assert stream._channel.try_receive(100) == b"longer than"
+        received, _ = go(stream._receive_fds_steps(10, None))
+        with received:
+            assert len(received.fds) == 1
+
+
+@pytest.mark.parametrize(("unread", "error"), [(b"", EndOfStream), (b"x", BrokenStreamError)])
+def test_the_end_and_a_reset_are_told_where_nothing_is_read_ahead(
+    unread: bytes, error: type[Exception]
+) -> None:
+    with stepped(accept_fds=1) as (stream, far):
+        stream._channel.try_send(unread)
+        far.send(b"no newline")
+        far.close()
+        with pytest.raises(error):
+            go(stream._receive_until_steps(b"\n", 100))
+        assert stream._channel.try_receive(100) == b"no newline"
+
+
+def test_without_descriptors_the_lines_of_a_burst_are_one_receive() -> None:
+    with stepped() as (stream, far):
+        far.send(b"one\ntwo\n")
+        assert go(stream._receive_until_steps(b"\n", 100))[0] == b"one\n"
+        assert stream._channel.bytes_put_back == 4

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.kernel.stepping import Interrupt, Pair, go, interrupted, stepped
 
-from afunix.kernel.send_steps import after
+from afunix.kernel import send_steps
+from afunix.kernel.send_steps import skip_sent
 from afunix.kernel.steps import Need, NoProgressError, Steps
 from afunix.kernel.stream_steps import StreamSteps
 from afunix.model.errors import BrokenStreamError, TimedOutError
@@ -94,6 +96,7 @@ def test_a_blocking_socket_gets_copies_for_sendfile_would_wait_there(
         raise AssertionError("sendfile on a blocking socket")
 
     stream, far = stepped_pair
+    stream._channel.is_ours = False
     monkeypatch.setattr(os, "sendfile", wait_for_ever)
     with tempfile.TemporaryFile() as file:
         file.write(b"abc")
@@ -102,7 +105,57 @@ def test_a_blocking_socket_gets_copies_for_sendfile_would_wait_there(
     assert far.recv(9) == b"abc"
 
 
+def test_a_socket_of_ours_gets_the_files_pages_though_it_blocked(stepped_pair: Pair) -> None:
+    stream, far = stepped_pair
+    assert os.get_blocking(stream._channel.fd)
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(b"before")
+        assert go(stream._send_file_steps(file.fileno(), 0, None, True))[0] == 6
+        os.pwrite(file.fileno(), b"after!", 0)
+    assert far.recv(9) == b"after!"  # what it reads are the pages
+
+
+def test_a_send_of_a_file_that_cannot_begin_leaves_the_stream_free(stepped_pair: Pair) -> None:
+    stream, _ = stepped_pair
+    fd, stream._channel.fd = stream._channel.fd, 1 << 30
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        go(stream._send_file_steps(0, 0, 3, True))
+    stream._channel.fd = fd
+    go(stream._send_steps(b"goes on"))
+
+
+@pytest.mark.parametrize("more", [[], ["no bytes"]])
+def test_buffers_can_be_changed_again_when_sending_many_has_failed(
+    stepped_pair: Pair, more: list[Any]
+) -> None:
+    stream, far = stepped_pair
+    far.close()
+    buffers = [bytearray(b"one"), bytearray(b"two")]
+    with pytest.raises((BrokenStreamError, TypeError)) as kept:
+        go(stream._send_many_steps([*buffers, *more]))
+    for buffer in buffers:
+        buffer.append(0)
+    assert kept.value is not None
+
+
+def test_sending_many_costs_as_much_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped_over = 0
+
+    def counted(views: list[memoryview], first: int, count: int) -> int:
+        nonlocal stepped_over
+        now_first = skip_sent(views, first, count)
+        stepped_over += now_first - first + 1
+        return now_first
+
+    monkeypatch.setattr(send_steps, "skip_sent", counted)
+    with stepped() as (stream, far):
+        _, needs = go(stream._send_many_steps([b"x"] * 20_000), lambda: far.recv(1 << 16))
+    assert len(needs) > 4
+    assert stepped_over < 20_000 + 10 * len(needs)
+
+
 @given(st.lists(st.binary(max_size=5)), st.integers(0, 30))
 def test_what_is_left_of_buffers_is_what_did_not_go(buffers: list[bytes], count: int) -> None:
     views = [memoryview(buffer) for buffer in buffers if buffer]
-    assert b"".join(after(views, count)) == b"".join(buffers)[count:]
+    first = skip_sent(views, skip_sent(views, 0, 0), count)
+    assert b"".join(views[first:]) == b"".join(buffers)[count:]

@@ -49,7 +49,7 @@ def test_borrowed_one_stays_open_and_keeps_its_flag(fd: int, is_blocking: bool) 
 
 
 @both
-def test_plain_one_waits_as_the_descriptor_does_unless_that_would_change_it(
+def test_plain_one_waits_as_the_descriptor_does_which_stays_as_it_is(
     fd: int, default_timeout: float | None, is_blocking: bool
 ) -> None:
     os.set_blocking(fd, is_blocking)
@@ -57,8 +57,15 @@ def test_plain_one_waits_as_the_descriptor_does_unless_that_would_change_it(
     with as_plain_socket(given) as sock:
         assert (type(sock), sock.type, given.fileno()) == (socket.socket, socket.SOCK_SEQPACKET, -1)
         assert os.get_blocking(fd) is is_blocking
-        assert sock.gettimeout() == (None if is_blocking and default_timeout is None else 0.0)
+        assert sock.gettimeout() == (None if is_blocking else 0.0)
         assert as_plain_socket(sock) is sock
+
+
+@both
+def test_plain_one_of_ours_blocks(fd: int, default_timeout: float | None, is_blocking: bool) -> None:
+    os.set_blocking(fd, is_blocking)
+    with as_plain_socket(as_socket(os.dup(fd)), is_ours=True) as sock:
+        assert (os.get_blocking(fd), sock.gettimeout()) == (True, None)
 
 
 def test_what_is_no_socket_is_an_error_and_stays_open() -> None:

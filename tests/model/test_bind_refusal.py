@@ -23,6 +23,11 @@ def refused(number: int, path: str = "/run/my app/s", **facts: Any) -> AfunixErr
     ("error", "kind", "why"),
     [
         (refused(errno.ENOENT), NoSuchSocketError, "the directory '/run/my app' does not exist (ENOENT)"),
+        (
+            refused(errno.ENOENT, reached=b"/run/my app"),
+            NoSuchSocketError,
+            "the directory '/run/my app' is there, and no file can be made in it (ENOENT)",
+        ),
         (refused(errno.ENOTDIR), NoSuchSocketError, "'/run' is not a directory (ENOTDIR)"),
         (refused(errno.ELOOP), NoSuchSocketError, "too many symbolic links on the way (ELOOP)"),
         (

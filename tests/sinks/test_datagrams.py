@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.loops import HandTurned
+from tests.rival import Rival
 
 from afunix.formats.label import Sender
 from afunix.kernel.listener import Listener
@@ -99,6 +100,15 @@ def test_datagrams_come_out_each_whole_and_empty_ones_too(box: Box) -> None:
         ana.send(record)
     assert box.read() == b"[one][][" + b"x" * 200_000 + b"]"
     assert collector.received == 3
+
+
+def test_a_datagram_is_whole_though_another_process_takes_some_of_them(box: Box) -> None:
+    box.listener.socket = Rival.of(box.listener.socket)
+    box.collect()
+    ana = box.sender()
+    for record in (b"one", b"x" * 5000):
+        ana.send(record)
+    assert box.read() == b"[one][" + b"x" * 5000 + b"]"
 
 
 def test_kernel_says_who_sent_a_datagram(box: Box) -> None:

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.streams.event_loops import LOOPS, run_in
@@ -287,7 +287,7 @@ def test_a_task_factory_of_the_hosts_is_used(run: Run, path: str) -> None:
         return asyncio.Task(conversation, loop=loop, **options)
 
     async def main() -> None:
-        asyncio.get_running_loop().set_task_factory(factory)
+        asyncio.get_running_loop().set_task_factory(cast(Any, factory))
         async with afunix.serve(echo, path):
             with Visitor(path) as visitor:
                 assert await visitor.ask(b"hello") == b"hello"
@@ -308,7 +308,7 @@ def test_a_task_factory_that_fails_costs_one_client_and_nothing_else(run: Run, p
 
     async def main() -> None:
         reports = Reports()
-        asyncio.get_running_loop().set_task_factory(factory)
+        asyncio.get_running_loop().set_task_factory(cast(Any, factory))
         async with afunix.serve(echo, path, max_clients=1, max_per_user=1) as server:
             with Visitor(path) as visitor:
                 assert await visitor.is_turned_away()
@@ -325,7 +325,7 @@ def test_who_came_in_the_turn_of_the_abort_leaves_nothing_behind(run: Run, path:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        loop.set_task_factory(_later)
+        loop.set_task_factory(cast(Any, _later))
 
         def observe(event: Event) -> None:
             if isinstance(event, Accepted):
@@ -382,6 +382,20 @@ def test_client_that_does_not_read_what_we_send_is_idle(run: Run, path: str) -> 
             with Visitor(path):
                 await until(lambda: server.stats.accepted and not server.stats.live)
             assert (server.stats.failed, server.stats.bytes_sent > 0) == (0, True)
+
+    run(main())
+
+
+def test_client_that_reads_what_we_have_sent_is_not_idle(run: Run, path: str) -> None:
+    async def main() -> None:
+        async with afunix.serve(lambda stream: stream.send(bytes(300_000)), path, idle_timeout=0.2) as server:
+            with Visitor(path) as visitor:
+                received = 0
+                while piece := await visitor.receive(1 << 15):
+                    received += len(piece)
+                    await asyncio.sleep(0.05)
+                assert received == 300_000
+            await until(lambda: not server.stats.live)
 
     run(main())
 

@@ -304,7 +304,7 @@ def test_descriptors_come_with_their_datagram_and_its_sender(run: Run, path: str
         async with afunix.open_datagrams(path, accept_fds=3) as receiver, afunix.open_datagrams() as sender:
             await sender.send_fds(b"", [sender] * 3, to=path)
             with pytest.raises(afunix.TruncatedError):
-                await receiver.receive_fds(2)
+                await receiver.receive_fds(max_fds=2)
             with await receiver.receive_fds() as datagram:
                 assert (datagram.data, len(datagram.fds), datagram.sender) == (b"", 3, sender.local_address)
                 assert datagram.peer is not None

@@ -162,7 +162,7 @@ async def by_receive_file(stream: Stream, delivered: Delivered) -> None:
 
 async def by_receive_fds(stream: Stream, delivered: Delivered) -> None:
     while True:
-        with await stream.receive_fds(7, 2) as received:
+        with await stream.receive_fds(7, max_fds=2) as received:
             delivered.append(received.data)
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import resource
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
+from tests.sharing import Shared, can_refuse, shared
 from tests.streams.event_loops import LOOPS, run_in, turns
-from tests.streams.visitors import Visitor, echo, visitors
+from tests.streams.visitors import Visitor, echo, until, visitors
 
 import afunix
-from afunix.events import Accepted, BytesRead, Closed, Event, Observer
+from afunix.events import Accepted, BytesRead, Closed, Event, Observer, Refused
 from afunix.streams import hub
 from afunix.streams.waiting import TURN_EVERY
 
@@ -364,5 +366,141 @@ def test_a_forked_child_only_closes_its_own(run: Run, path: str) -> None:
             assert os.waitpid(pid, 0)[1] == 0
             with Visitor(path):
                 (await accepting).close()
+
+    run(main())
+
+
+# Rules
+
+
+def test_whom_the_rules_refuse_is_closed_unread_and_the_next_is_taken(run: Run, path: str) -> None:
+    async def main() -> None:
+        told: list[Event] = []
+        rules = afunix.Rules(f"deny user:{os.geteuid()}")
+        with afunix.listen(path, rules=rules, observer=told.append) as listener, Visitor(path) as visitor:
+            accepting = asyncio.create_task(listener.accept())
+            assert await visitor.is_turned_away()
+            await turns()
+            assert not accepting.done()
+            assert listener.refused == 1
+            assert any(isinstance(event, Refused) and event.peer.pid == os.getpid() for event in told)
+            accepting.cancel()
+
+    run(main())
+
+
+def test_whom_the_rules_admit_is_served(run: Run, path: str) -> None:
+    async def main() -> None:
+        with afunix.listen(path, rules=afunix.Rules("allow me")) as listener, Visitor(path):
+            (await listener.accept()).close()
+            assert listener.refused == 0
+
+    run(main())
+
+
+def test_rules_are_not_lost_in_a_server(run: Run, path: str) -> None:
+    async def main() -> None:
+        with afunix.listen(path, rules=afunix.Rules("deny any")) as listener:
+            with pytest.raises(ValueError, match=r"give them to serve\(\)"):
+                await afunix.serve(echo, listener).start()
+            assert not listener.is_closed
+
+    run(main())
+
+
+def test_rules_in_words_are_refused(path: str) -> None:
+    with pytest.raises(TypeError, match="rules is str, expected Rules"):
+        afunix.listen(path, rules="allow me")  # type: ignore[arg-type]
+    assert not os.path.exists(path)
+
+
+# Forgotten
+
+
+def test_a_forgotten_listener_warns_where_it_was_opened_and_removes_its_path(run: Run, path: str) -> None:
+    async def main() -> None:
+        listener = afunix.listen(path)
+        with Visitor(path):
+            (await listener.accept()).close()  # it is in the hub by now
+            with pytest.warns(ResourceWarning, match=rf"unclosed <afunix.Listener .* opened at {__file__}:"):
+                del listener
+                gc.collect()
+        assert not os.path.exists(path)
+
+    run(main())
+
+
+def test_a_listener_that_a_server_has_is_not_forgotten(run: Run, path: str) -> None:
+    async def main() -> None:
+        async with afunix.serve(echo, afunix.listen(path)):
+            gc.collect()
+            with Visitor(path) as visitor:
+                assert await visitor.ask(b"hello") == b"hello"
+
+    run(main())
+
+
+# Inherited listeners
+
+
+def test_accept_goes_on_waiting_while_another_process_was_faster(
+    run: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(shared_one: Shared) -> None:
+        with afunix.listen(f"fd:{shared_one.copy()}") as listener:
+            accepting = asyncio.create_task(listener.accept())
+            shared_one.let_the_other_win(monkeypatch)
+            shared_one.connect()
+            await until(lambda: bool(shared_one.lost))
+            await asyncio.to_thread(shared_one.until_thread_waits)
+            assert not accepting.done()
+            shared_one.connect().send(b"x")
+            async with await accepting as stream:
+                assert await stream.receive() == b"x"
+        assert os.get_blocking(shared_one.socket.fileno())
+
+    with shared(path) as shared_one:
+        run(main(shared_one))
+
+
+def test_close_ends_an_accept_whose_client_another_process_took(
+    run: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(shared_one: Shared) -> None:
+        listener = afunix.listen(f"fd:{shared_one.copy()}")
+        accepting = asyncio.create_task(listener.accept())
+        shared_one.let_the_other_win(monkeypatch)
+        shared_one.connect()
+        await until(lambda: bool(shared_one.lost))
+        await asyncio.to_thread(shared_one.until_thread_waits)
+        listener.close()
+        with pytest.raises(afunix.ClosedError):
+            await accepting
+
+    with shared(path) as shared_one:
+        run(main(shared_one))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+def test_an_inherited_socket_of_another_type_is_refused_and_stays_open(path: str, kind: int) -> None:
+    with socket.socket(socket.AF_UNIX, kind) as parents:
+        parents.bind(path)
+        if kind == socket.SOCK_SEQPACKET:
+            parents.listen()
+        with pytest.raises(afunix.WrongTypeError, match="expected stream"):
+            afunix.listen(f"fd:{parents.fileno()}")
+        assert parents.getsockname() == path
+
+
+@pytest.mark.skipif(not can_refuse(), reason="SO_PASSRIGHTS needs Linux 6.16")
+def test_descriptors_come_in_through_an_inherited_listener_that_refused_them(run: Run, path: str) -> None:
+    async def main() -> None:
+        with closing(afunix.bind_socket(path)) as parents:
+            fd = f"fd:{os.dup(parents.fileno())}"
+            with afunix.listen(fd, accept_fds=1) as listener:
+                async with await afunix.connect(path) as client, await listener.accept() as stream:
+                    await client.send_fds(b"x", [0])
+                    with await stream.receive_fds() as received:
+                        assert len(received.fds) == 1
 
     run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from tests.loops import HandTurned, faults_of
@@ -21,6 +22,8 @@ class Room:
         self.admitted: list[int] = []
         self.queued: list[int] = []
         self.dropped: list[tuple[int, float]] = []
+        self.left: list[int] = []
+        self.clients: dict[int, socket.socket] = {}
         self.on_admitted: Callable[[Channel], None] = lambda channel: None
         self.lobby = Lobby(loop, places, 5.0, self._admit, self._queue, self._drop)
         self._new_pair = new_pair
@@ -32,12 +35,15 @@ class Room:
     def _queue(self, channel: Channel) -> None:
         self.queued.append(channel.connection)
 
-    def _drop(self, channel: Channel, seconds: float) -> None:
+    def _drop(self, channel: Channel, seconds: float, had_left: bool) -> None:
         self.dropped.append((channel.connection, seconds))
+        if had_left:
+            self.left.append(channel.connection)
 
     def come(self, *numbers: int) -> None:
         for number in numbers:
-            self.lobby.enter(Channel(self._new_pair()[0], number))
+            near, self.clients[number] = self._new_pair()
+            self.lobby.enter(Channel(near, number))
 
 
 @pytest.fixture
@@ -86,6 +92,44 @@ def test_who_was_admitted_in_time_is_not_dropped(loop: HandTurned, room: Room) -
     loop.turn()
     loop.advance(10.0)
     assert room.dropped == []
+
+
+def test_who_has_left_gives_way_at_once_and_is_told_of(loop: HandTurned, room: Room) -> None:
+    room.come(1, 2, 3, 4, 5)
+    room.clients[3].close()
+    room.clients[4].close()
+    loop.advance(1.0)
+    room.lobby.leave()
+    loop.turn()
+    assert (room.admitted, room.dropped, room.left) == ([1, 2, 5], [(3, 1.0), (4, 1.0)], [3, 4])
+
+
+def test_who_left_a_message_behind_or_waits_for_an_answer_is_served(loop: HandTurned, room: Room) -> None:
+    room.come(1, 2, 3, 4)
+    room.clients[3].send(b"goodbye")
+    room.clients[3].close()
+    room.clients[4].shutdown(socket.SHUT_WR)
+    room.lobby.leave()
+    room.lobby.leave()
+    loop.turn()
+    assert (room.admitted, room.dropped) == ([1, 2, 3, 4], [])
+
+
+def test_a_packet_that_is_empty_is_not_taken_for_none(loop: HandTurned, new_pair: NewPair) -> None:
+    room = Room(loop, partial(new_pair, socket.SOCK_SEQPACKET), places=1)
+    room.come(1, 2)
+    room.clients[2].send(b"")
+    room.clients[2].close()
+    room.lobby.leave()
+    loop.turn()
+    assert room.admitted == [1, 2]
+
+
+def test_who_has_left_is_not_served_by_a_stop_either(room: Room) -> None:
+    room.come(1, 2, 3, 4)
+    room.clients[3].close()
+    room.lobby.admit_all()
+    assert (room.admitted, room.left) == ([1, 2, 4], [3])
 
 
 def test_a_row_of_short_visits_is_no_recursion_and_no_long_turn(loop: HandTurned, new_pair: NewPair) -> None:

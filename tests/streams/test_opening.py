@@ -431,7 +431,7 @@ def test_what_was_read_before_comes_first_and_is_counted_once() -> None:
             async with afunix.attach(near.detach(), unread=b"ab") as stream:
                 assert stream.stats.bytes_received == 0
                 assert await stream.receive_until(b"\n") == b"abcd\n"
-                assert stream.stats.bytes_received == 5
+                assert stream.stats.bytes_received == 3
 
     asyncio.run(main())
 
@@ -577,3 +577,14 @@ def test_stream_that_is_forgotten_says_where_it_was_opened(
 
     with serving(path, read_all):
         asyncio.run(main())
+
+
+def test_inherited_socket_that_is_refused_stays_its_owners() -> None:
+    for kind, require in ((socket.SOCK_SEQPACKET, None), (socket.SOCK_STREAM, f"user:{os.getuid() + 1}")):
+        near, far = socket.socketpair(socket.AF_UNIX, kind)
+        with near, far:
+            with pytest.raises(afunix.AfunixError) as caught:
+                asyncio.run(afunix.connect(f"fd:{near.fileno()}", require=require))
+            assert "--type" not in str(caught.value.hint)
+            far.send(b"x")
+            assert near.recv(9) == b"x"

@@ -173,7 +173,7 @@ def test_an_inherited_socket_of_another_type_is_refused_and_left_open(run: Run, 
         with socket.socket(socket.AF_UNIX) as mine:
             mine.bind(path)
             mine.listen()
-            with pytest.raises(afunix.WrongTypeError, match="is a stream socket, expected a seqpacket one"):
+            with pytest.raises(afunix.WrongTypeError, match="is a stream socket, expected seqpacket"):
                 afunix.listen_packets(f"fd:{mine.fileno()}")
             assert mine.getsockname() == path
 
@@ -192,3 +192,46 @@ def test_what_cannot_be_meant_is_refused(path: str, options: dict[str, Any], err
             await afunix.connect_packets(path, **options)
 
     run_in("asyncio", main())
+
+
+# attach_packets
+
+
+def test_a_detached_connection_is_attached_again_with_its_packets(run: Run) -> None:
+    async def main() -> None:
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        async with afunix.attach_packets(far) as other:
+            first = afunix.attach_packets(near)
+            await other.send(b"one")
+            await other.send(b"two")
+            assert await first.receive() == b"one"
+            async with afunix.attach_packets(first.detach()) as second:
+                assert await second.receive() == b"two"
+
+    run(main())
+
+
+def test_each_type_is_attached_by_its_own_name(run: Run) -> None:
+    async def main() -> None:
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with near, far:
+            with pytest.raises(afunix.WrongTypeError) as told:
+                afunix.attach(near)
+            assert told.value.hint == "afunix.attach_packets() takes it"
+        near, far = socket.socketpair()
+        with near, far:
+            with pytest.raises(afunix.WrongTypeError) as told:
+                afunix.attach_packets(near)
+            assert told.value.hint == "afunix.attach() takes it"
+
+    run(main())
+
+
+def test_without_a_loop_nothing_is_attached() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with (
+        near,
+        far,
+        pytest.raises(afunix.WrongLoopError, match=r"attach_packets\(\) needs a running event loop"),
+    ):
+        afunix.attach_packets(near)

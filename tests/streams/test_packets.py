@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from tests.rival import Rival
 from tests.streams.event_loops import LOOPS, run_in, turns
 
 from afunix.kernel.channel import Channel
@@ -355,9 +356,9 @@ def test_more_descriptors_than_asked_for_raise_and_stay(run: Run) -> None:
             await one.send_fds(b"x", [one] * 3)
             before = len(os.listdir("/proc/self/fd"))
             with pytest.raises(TruncatedError, match=r"than were asked for \(2"):
-                await other.receive_fds(2)
+                await other.receive_fds(max_fds=2)
             assert len(os.listdir("/proc/self/fd")) == before
-            with await other.receive_fds(3) as received:
+            with await other.receive_fds(max_fds=3) as received:
                 assert len(received.fds) == 3
 
     run(main())
@@ -401,6 +402,22 @@ def test_detached_the_packets_are_still_there(run: Run) -> None:
                 again.close()
             with pytest.raises(ClosedError, match="this packet stream was detached"):
                 await one.receive()
+
+    run(main())
+
+
+def test_a_packet_that_waits_here_is_received_before_it_can_be_detached(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (one, other):
+            one._channel.socket = Rival.of(one._channel.socket)
+            await other.send(b"1")
+            await other.send(b"22")
+            with pytest.raises(TruncatedError):
+                await one.receive(1)
+            with pytest.raises(BusyError, match="a packet waits here"):
+                one.detach()
+            assert await one.receive() == b"22"
+            one.detach().close()
 
     run(main())
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
+from tests.program import PATIENCE_S
+from tests.sharing import Shared, can_refuse, shared
 from tests.streams.event_loops import LOOPS, run_in, turns
-from tests.streams.visitors import Visitor, echo
+from tests.streams.visitors import Visitor, echo, until
 
 import afunix
 from afunix.kernel import activation
@@ -164,5 +167,136 @@ def test_who_waits_in_the_backlog_of_what_was_given_is_served(run: Run, path: st
             visitor.send(b"early")
             async with afunix.serve(echo, listener):
                 assert await visitor.receive() == b"early"
+
+    run(main())
+
+
+# A listener that blocks and is shared, and what a start that fails leaves alone
+
+
+def test_client_that_another_process_took_does_not_stop_the_loop(
+    run: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(listener: Shared) -> None:
+        async with afunix.serve(echo, f"fd:{listener.copy()}"):
+            listener.let_the_other_win(monkeypatch)
+            listener.connect()
+            await until(lambda: bool(listener.lost))
+            await asyncio.to_thread(listener.until_thread_waits)
+            with Visitor(path) as visitor:
+                assert await visitor.ask(b"x") == b"x"
+        assert os.get_blocking(listener.socket.fileno())
+
+    with shared(path) as listener:
+        run(main(listener))
+
+
+def test_a_stop_does_not_wait_for_a_client_that_another_process_took(
+    run: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(listener: Shared) -> None:
+        async with afunix.serve(echo, f"fd:{listener.copy()}") as server:
+            listener.let_the_other_win(monkeypatch)
+            listener.connect()
+            await until(lambda: bool(listener.lost))
+            await asyncio.to_thread(listener.until_thread_waits)
+            assert await server.drain(PATIENCE_S)
+        client = listener.connect()
+        assert client.recv(1) == b""  # the window that there is
+        assert server.stats.accepted == 0
+
+    with shared(path) as listener:
+        run(main(listener))
+
+
+def test_a_paused_server_leaves_a_shared_listener_alone(run: Run, path: str) -> None:
+    async def main(listener: Shared) -> None:
+        async with afunix.serve(echo, f"fd:{listener.copy()}") as server:
+            server.pause()
+            with Visitor(path) as visitor:
+                await turns(5)
+                assert server.stats.accepted == 0
+                server.resume()
+                assert await visitor.ask(b"x") == b"x"
+
+    with shared(path) as listener:
+        run(main(listener))
+
+
+def test_a_client_that_was_taken_when_the_stop_began_is_served(
+    run: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(listener: Shared) -> None:
+        async with afunix.serve(echo, f"fd:{listener.copy()}") as server:
+            (core,) = server.listeners
+            client = listener.connect()
+            client.send(b"x")
+            client.shutdown(socket.SHUT_WR)
+            with pytest.raises(BlockingIOError):
+                core.accept_named()  # asks the thread
+            select.select([core.ready_fd], [], [], PATIENCE_S)
+            assert await server.drain(PATIENCE_S)
+            assert server.stats.accepted == 1
+        assert client.recv(9) == b"x"
+
+    with shared(path) as listener:
+        run(main(listener))
+
+
+@pytest.mark.parametrize("give", ["number", "socket", "listener"])
+def test_what_was_given_is_still_its_owners_when_the_start_fails(run: Run, path: str, give: str) -> None:
+    async def main(listener: Shared) -> None:
+        with closing(
+            BoundListener.take(Address.pathname(path), socket.socket(fileno=listener.copy()))
+        ) as core:
+            given: dict[str, Any] = {
+                "number": f"fd:{listener.socket.fileno()}",
+                "socket": listener.socket,
+                "listener": core,
+            }
+            for _ in range(2):
+                with pytest.raises(afunix.NoSuchSocketError):
+                    await afunix.serve(echo, given[give], f"{path}/no/s").start()
+        assert listener.socket.getsockname() == path
+
+    with shared(path) as listener:
+        run(main(listener))
+
+
+def test_an_inherited_datagram_socket_is_refused_and_stays_its_owners(run: Run) -> None:
+    async def main() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.bind("")
+            name = sock.getsockname()
+            with pytest.raises(afunix.WrongTypeError, match="is a dgram socket") as caught:
+                await afunix.serve(echo, f"fd:{sock.fileno()}").start()
+            assert "open_datagrams" in (caught.value.hint or "")
+            assert sock.getsockname() == name
+
+    run(main())
+
+
+@pytest.mark.skipif(not can_refuse(), reason="SO_PASSRIGHTS needs Linux 6.16")
+@pytest.mark.parametrize("give", ["inherited", "bind_socket", "listen"])
+def test_descriptors_come_in_through_a_given_listener_that_refused_them(
+    run: Run, path: str, give: str
+) -> None:
+    async def count(stream: afunix.Stream) -> None:
+        with await stream.receive_fds() as received:
+            await stream.send(b"%d" % len(received.fds))
+
+    async def main() -> None:
+        with ExitStack() as stack:
+            given: Any = afunix.listen(path) if give == "listen" else afunix.bind_socket(path)
+            stack.callback(given.close)
+            early = stack.enter_context(socket.socket(socket.AF_UNIX))
+            early.connect(path)
+            wanted = f"fd:{os.dup(given.fileno())}" if give == "inherited" else given
+            async with afunix.serve(count, wanted, accept_fds=2) as server:
+                async with await afunix.connect(path) as client:
+                    await client.send_fds(b"x", [0, 1])
+                    assert await client.receive() == b"2"
+                assert server.stats.accepted == 2
+                socket.send_fds(early, [b"x"], [0])
 
     run(main())

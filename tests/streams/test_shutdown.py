@@ -223,6 +223,22 @@ def test_patience_lasts_while_bytes_move(run: Run, path: str) -> None:
     run(main())
 
 
+def test_patience_lasts_while_a_client_reads_what_was_sent(run: Run, path: str) -> None:
+    async def main() -> None:
+        async with afunix.serve(lambda stream: stream.send(bytes(300_000)), path) as server:
+            with Visitor(path) as visitor:
+                await until(lambda: server.stats.live)
+                stopping = asyncio.create_task(server.aclose(patience=0.2))
+                received = 0
+                while piece := await visitor.receive(1 << 15):
+                    received += len(piece)
+                    await asyncio.sleep(0.05)
+                await stopping
+                assert received == 300_000
+
+    run(main())
+
+
 def test_patience_ends_soon_after_the_last_byte(run: Run, path: str) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

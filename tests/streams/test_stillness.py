@@ -16,6 +16,7 @@ class Still:
     def __init__(self) -> None:
         self._bytes_moved = 0
         self._is_waited_for = True
+        self._unread_by_peer = 0
 
 
 class Watching:
@@ -63,6 +64,18 @@ def test_a_byte_begins_the_time_anew(watching: Watching) -> None:
         watching.pass_by(1.5)
         stream._bytes_moved += 1
     assert watching.found == []
+
+
+def test_what_the_peer_reads_begins_the_time_anew(watching: Watching) -> None:
+    stream = watching.add()
+    stream._bytes_moved, stream._unread_by_peer = 100, 5
+    for _ in range(5):
+        watching.pass_by(1.5)
+        stream._unread_by_peer -= 1
+    watching.pass_by(1.9)
+    assert watching.found == []
+    watching.pass_by(0.4)
+    assert watching.found == [stream]
 
 
 def test_time_in_which_nobody_waits_for_it_does_not_count(watching: Watching) -> None:

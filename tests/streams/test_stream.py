@@ -13,6 +13,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -286,7 +287,7 @@ def test_a_send_without_progress_times_out_and_is_a_no_op() -> None:
     async def _(stream: Stream, far: socket.socket) -> None:
         filled = fill(stream)
         for sending in (stream.send(b"x"), stream.send_many([b"x"]), stream.send_fds(b"x", [0])):
-            with pytest.raises(TimedOutError, match="took nothing for") as caught:
+            with pytest.raises(TimedOutError, match="made no room for") as caught:
                 await sending
             assert caught.value.bytes_sent == 0
         assert stream.state is State.OPEN
@@ -340,6 +341,19 @@ def test_progress_is_what_counts_not_time() -> None:
         assert time.monotonic() - started > 0.2
 
 
+def test_a_peer_that_reads_makes_progress_before_there_is_room() -> None:
+    @with_one_end(send_timeout=0.2)
+    async def _(stream: Stream, far: socket.socket) -> None:
+        task = asyncio.create_task(stream.send(bytes(300_000)))
+        started = time.monotonic()
+        while not task.done():
+            await asyncio.sleep(0.05)
+            with suppress(BlockingIOError):
+                far.recv(1 << 15)
+        await task
+        assert time.monotonic() - started > 0.2
+
+
 def test_a_peer_that_receives_no_more_is_a_broken_stream() -> None:
     @with_one_end()
     async def _(stream: Stream, far: socket.socket) -> None:
@@ -348,6 +362,7 @@ def test_a_peer_that_receives_no_more_is_a_broken_stream() -> None:
             with pytest.raises(BrokenStreamError, match="EPIPE") as caught:
                 await sending
             assert (caught.value.bytes_sent, caught.value.errno) == (0, errno.EPIPE)
+            assert stream.state is State.SEND_ENDED
         far.send(b"still")
         assert await stream.receive() == b"still"
 

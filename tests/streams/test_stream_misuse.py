@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import pickle
 import resource
 import socket
+import tempfile
 import time
 import warnings
 from typing import Any
@@ -64,7 +66,9 @@ def test_what_has_no_bytes_is_refused(data: Any) -> None:
 
 
 @pytest.mark.parametrize("warmed", [False, True])
-@pytest.mark.parametrize("name", [*OPERATIONS, "send_eof", "close", "abort"])
+@pytest.mark.parametrize(
+    "name", [*OPERATIONS, "send_eof", "close", "abort", "end_receiving", "unread", "detach"]
+)
 def test_another_threads_loop_is_refused(name: str, warmed: bool) -> None:
     @with_one_end(accept_fds=1)
     async def _(stream: Stream, far: socket.socket) -> None:
@@ -79,6 +83,8 @@ def test_another_threads_loop_is_refused(name: str, warmed: bool) -> None:
                 await OPERATIONS[name](stream)
             elif name == "send_eof":
                 await stream.send_eof()
+            elif name == "unread":
+                stream.unread(b"x")
             else:
                 getattr(stream, name)()
 
@@ -217,13 +223,28 @@ def test_without_descriptors_to_wait_with_the_stream_goes_on_later() -> None:
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (stream.fileno() + 1, limits[1]))
         try:
-            with pytest.raises(OSError, match="Too many open files"):
+            with pytest.raises(OSError, match=r"no descriptor is left to wait with \(EMFILE\)"):
                 while True:
                     await stream.receive()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         far.send(b"later")
         assert await stream.receive() == b"later"
+
+
+def test_lines_that_were_read_ahead_are_for_the_loop_of_the_stream() -> None:
+    @with_one_end()
+    async def _(stream: Stream, far: socket.socket) -> None:
+        far.send(b"one\ntwo\nthree\n")
+        lines = stream.lines()
+        assert await anext(lines) == b"one\n"
+
+        async def use() -> None:
+            with pytest.raises(WrongLoopError):
+                await anext(lines)
+
+        await asyncio.to_thread(lambda: asyncio.run(use()))
+        assert await anext(lines) == b"two\n"
 
 
 def test_a_socket_that_somebody_closed_beneath_can_still_be_closed() -> None:
@@ -236,3 +257,59 @@ def test_a_socket_that_somebody_closed_beneath_can_still_be_closed() -> None:
         with pytest.raises(ClosedError):
             await task
         assert stream.state is State.CLOSED
+
+
+@pytest.mark.parametrize("separator", ["\n", 10, None])
+def test_a_separator_that_is_no_bytes_is_refused(separator: Any) -> None:
+    @with_one_end()
+    async def _(stream: Stream, far: socket.socket) -> None:
+        with pytest.raises(TypeError, match=f"separator is {type(separator).__name__}, expected bytes"):
+            await stream.receive_until(separator)
+
+
+def test_a_count_that_is_no_number_is_refused() -> None:
+    @with_one_end()
+    async def _(stream: Stream, far: socket.socket) -> None:
+        with tempfile.TemporaryFile() as file:
+            with pytest.raises(TypeError, match="offset is str, expected int"):
+                await stream.send_file(file, offset="a")  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="count is -1, expected 0 or more"):
+                await stream.send_file(file, count=-1)
+            with pytest.raises(TypeError, match="count is str, expected int"):
+                await stream.receive_file(file, "x")  # type: ignore[arg-type]
+        assert stream.state is State.OPEN
+
+
+@pytest.mark.parametrize("zero_copy", [False, True])
+def test_a_pipe_is_no_file_to_send_and_is_named(zero_copy: bool) -> None:
+    @with_one_end()
+    async def _(stream: Stream, far: socket.socket) -> None:
+        reading, writing = os.pipe()
+        try:
+            with pytest.raises(
+                OSError, match=rf"descriptor {reading} is a pipe \(ESPIPE\), expected a regular"
+            ):
+                await stream.send_file(reading, zero_copy=zero_copy)
+        finally:
+            os.close(reading)
+            os.close(writing)
+        assert stream.state is State.OPEN
+
+
+def test_a_descriptor_that_is_not_open_is_named() -> None:
+    @with_one_end()
+    async def _(stream: Stream, far: socket.socket) -> None:
+        with pytest.raises(OSError, match=r"descriptor 99999 is not open \(EBADF\)") as told:
+            await stream.send_fds(b"x", [0, 99999])
+        assert told.value.errno == errno.EBADF
+        await stream.send(b"unharmed")
+        assert far.recv(100) == b"unharmed"
+
+
+def test_no_room_is_made_for_more_than_can_come() -> None:
+    @with_one_end(accept_fds=1)
+    async def _(stream: Stream, far: socket.socket) -> None:
+        far.send(b"one")
+        assert await stream.receive(2**62) == b"one"
+        far.send(b"two")
+        assert (await stream.receive_fds(2**62)).data == b"two"

@@ -15,6 +15,8 @@ from tests.streams.one_end import (
     with_one_end,
 )
 
+from afunix.model.errors import BusyError
+from afunix.model.stream_state import State
 from afunix.streams.stream import Stream
 from afunix.streams.waiting import TURN_EVERY
 
@@ -34,6 +36,23 @@ def test_every_receive_can_be_bounded_and_loses_nothing(kind: str) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(stream.receive_exactly(4), 0.001)
         assert await stream.receive() == b"abc"
+
+
+@pytest.mark.parametrize("turns", range(TURN_EVERY - 2, TURN_EVERY + 2))
+def test_a_send_with_descriptors_that_has_begun_is_cut_by_a_cancellation(turns: int) -> None:
+    @with_one_end(accept_fds=1)
+    async def _(stream: Stream, far: socket.socket) -> None:
+        stream._turns = turns
+        task = asyncio.create_task(stream.send_fds(bytes(1_000_000), [0]))
+        while not stream.stats.bytes_sent:
+            await asyncio.sleep(0)
+        drain(far)  # there is room again for whoever comes in between
+        with pytest.raises(BusyError):
+            await stream.send(b"in between")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert stream.state is State.BROKEN
 
 
 def test_a_shielded_receive_goes_on_when_its_caller_is_cancelled() -> None:

@@ -18,7 +18,7 @@ import afunix
 async def run(a: afunix.Stream, b: afunix.Stream, passed: int, count: int) -> None:
     for _ in range(count):
         await a.send_fds(b"x", [passed])
-        with await b.receive_fds(1, 1):
+        with await b.receive_fds(1, max_fds=1):
             pass  # what nobody takes is closed here
 
 

@@ -13,8 +13,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, TypeAlias
 
 try:
-    from .anyio_listener import Listener, inherited
-    from .anyio_stream import Stream, attach, must_be_sensible, stream_on
+    from .anyio_listener import Listener, Manner, inherited
+    from .anyio_stream import Stream, attach, must_be_sensible, observer_for, stream_on
 except ImportError as error:
     if error.name is None or error.name.partition(".")[0] != "anyio":
         raise
@@ -25,10 +25,12 @@ from anyio import current_time, sleep
 from anyio.lowlevel import checkpoint
 
 from ..kernel.adopting import open_pair
-from ..kernel.dialling import Dialling
+from ..kernel.dialling import Dialling, abandon
+from ..kernel.guarding import guarded
 from ..kernel.listener import Listener as BoundListener
 from ..kernel.listener import Ownership
-from ..kernel.requirement import Requirement
+from ..kernel.origin import caller
+from ..kernel.requirement import Requirement, must_be_rules
 from ..model.address import Address, AddressKind
 from ..model.events import Observer
 from ..model.rules import Rules
@@ -50,12 +52,14 @@ async def connect(
     require: Rules | str | None = None,
     accept_fds: int = 0,
     send_timeout: float | None = None,
+    observer: Observer | None = None,
 ) -> Stream:
     """A stream to the server at `address`; the caller owns it. A checkpoint; cancelled, it leaves nothing open.
 
     A full backlog is waited for, `timeout` seconds at most; with `wait` (seconds, or a Retry) also a server that is
     not there yet. `require` says who the server must be: one subject such as `user:app`, or Rules; nothing is sent
-    before that is known. `accept_fds` is how many descriptors may come in one message, 0 to 253.
+    before that is known. `accept_fds` is how many descriptors may come in one message, 0 to 253. `observer` is told of
+    every call; None: `logging` at debug level, if that is on.
 
     Raises:
         NoSuchSocketError, NobodyListensError, DeniedError, NotASocketError, WrongTypeError: what stands in the way;
@@ -64,6 +68,7 @@ async def connect(
         AddressError, TypeError, ValueError: arguments that cannot be meant.
     """
     must_be_sensible(accept_fds, send_timeout)
+    observer = observer_for(observer)
     requirement = None if require is None else Requirement.of(require)
     where = Address.of(address)
     dialling = Dialling(
@@ -72,6 +77,7 @@ async def connect(
         timeout=timeout,
         wait=wait,
         takes_descriptors=accept_fds > 0,
+        observer=observer,
         clock=current_time,
         in_program=True,
     )
@@ -81,9 +87,10 @@ async def connect(
         if requirement is not None:
             requirement.check(sock, where)
     except BaseException:
-        sock.close()
+        abandon(sock, where, observer)
         raise
-    return stream_on(sock, accept_fds, send_timeout)
+    is_ours = where.kind is not AddressKind.INHERITED
+    return stream_on(sock, accept_fds, send_timeout, observer=observer, opened_at=caller(), is_ours=is_ours)
 
 
 async def _dial(dialling: Dialling) -> socket.socket:
@@ -106,6 +113,7 @@ def listen(
     replace: bool = False,
     keep: bool = False,
     backlog: int | None = None,
+    rules: Rules | None = None,
     accept_fds: int = 0,
     send_timeout: float | None = None,
     observer: Observer | None = None,
@@ -114,8 +122,9 @@ def listen(
 
     `address` may also be what `afunix.systemd.listeners` returns, which is then the listener's.
 
-    `observer` is told of the listener's own calls, and when a shortage of descriptors begins and ends
-    (`AcceptPaused`, `AcceptResumed`). None: the shortage is a warning on the logger `afunix`.
+    Whom `rules` refuse is closed unread. `observer` is told of every call, of clients (`Accepted`, `Refused`), and when a
+    shortage of descriptors begins and ends (`AcceptPaused`, `AcceptResumed`). None: `logging` at debug level, if that is
+    on; the shortage is a warning there in any case.
 
     Raises:
         AddressInUseError: somebody alive holds the name; who, is in the message.
@@ -124,16 +133,19 @@ def listen(
         AddressError: what cannot be bound, or a user or group that does not exist.
     """
     must_be_sensible(accept_fds, send_timeout)
+    must_be_rules(rules)
+    alerts, observer = guarded(observer), observer_for(observer)
+    manner = Manner(rules, accept_fds, send_timeout, observer, alerts, caller())
     if isinstance(address, BoundListener):
-        return Listener(address, accept_fds=accept_fds, send_timeout=send_timeout, observer=observer)
+        return Listener(address, manner)
     ownership = Ownership.of(mode, owner, group, replace, keep)
     where = Address.of(address)
     if where.kind is AddressKind.INHERITED:
-        return inherited(where, accept_fds=accept_fds, send_timeout=send_timeout, observer=observer)
+        return inherited(where, manner)
     core = BoundListener.open(
         where, "stream", ownership, backlog=backlog, accepts_fds=accept_fds > 0, observer=observer
     )
-    return Listener(core, accept_fds=accept_fds, send_timeout=send_timeout, observer=observer)
+    return Listener(core, manner)
 
 
 def pair(*, accept_fds: int = 0, send_timeout: float | None = None) -> tuple[Stream, Stream]:
@@ -143,5 +155,9 @@ def pair(*, accept_fds: int = 0, send_timeout: float | None = None) -> tuple[Str
         TypeError, ValueError: an argument that cannot be meant. OSError: out of descriptors.
     """
     must_be_sensible(accept_fds, send_timeout)
-    one, other = open_pair(takes_descriptors=accept_fds > 0)
-    return stream_on(one, accept_fds, send_timeout), stream_on(other, accept_fds, send_timeout)
+    opened_at, observer = caller(), observer_for(None)
+    one, other = (
+        stream_on(sock, accept_fds, send_timeout, observer=observer, opened_at=opened_at)
+        for sock in open_pair(takes_descriptors=accept_fds > 0)
+    )
+    return one, other

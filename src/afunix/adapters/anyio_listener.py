@@ -8,54 +8,71 @@ from __future__ import annotations
 
 import logging
 import socket
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from socket import SOCK_STREAM, SocketType
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, TaskGroup
 from anyio.lowlevel import checkpoint
 
-from ..kernel import activation
 from ..kernel.dial import prepare
 from ..kernel.listener import Listener as BoundListener
+from ..kernel.origin import caller
+from ..kernel.requirement import decide
 from ..kernel.socket_types import type_word
 from ..model.acceptance import AcceptFailure, classify, next_pause
 from ..model.address import Address, AddressKind
 from ..model.errors import BusyError, ClosedError, WrongTypeError, errno_name
 from ..model.escaping import quote
-from ..model.events import AcceptPaused, AcceptResumed, Event, Observer
+from ..model.events import Accepted, AcceptPaused, AcceptResumed, Event, Observer, Refused
+from ..model.rules import Rules
+from ..streams.log_observer import default_observer
 from .anyio_stream import Stream, stream_on
 from .anyio_waiting import as_anyio_says
+
+_TURN_EVERY = 64
+"""So many clients who are refused one after the other, and others get a turn."""
+
+
+class Manner(NamedTuple):
+    """How a Listener treats clients, and whom it tells: `observer` of everything, `alerts` of a shortage."""
+
+    rules: Rules | None = None
+    accept_fds: int = 0
+    send_timeout: float | None = None
+    observer: Observer | None = None
+    alerts: Observer | None = None
+    opened_at: str | None = None
 
 
 class Listener(SocketListener):
     """Waits for clients on one address. `listen` makes it.
 
-    Owns its socket, and the path if it bound it, until it is closed; use it with `async with`. One task accepts at a
-    time. Not thread-safe.
+    Owns its socket, and the path if it bound it, until it is closed; use it with `async with`. One that is forgotten
+    warns (ResourceWarning). One task accepts at a time. `refused` counts those whom the rules did not let in. Not
+    thread-safe.
     """
 
-    def __init__(
-        self,
-        core: BoundListener,
-        *,
-        accept_fds: int = 0,
-        send_timeout: float | None = None,
-        observer: Observer | None = None,
-    ) -> None:
+    def __init__(self, core: BoundListener, manner: Manner) -> None:
         """Not for users: see `listen`."""
         if core.type != SOCK_STREAM:
             found = f"a {type_word(core.type)} socket"
             raise WrongTypeError(
                 f"{quote(core.address.format())} is {found}, expected one of streams (EPROTOTYPE)"
             )
-        self._core = core
         self._name = core.socket.getsockname()
-        self._observer = observer or _log
-        self._accept_fds = accept_fds
-        self._send_timeout = send_timeout
+        if manner.accept_fds:
+            core.let_descriptors_in()
+        self._waited_fd = -1
+        self._core = core  # last of what can fail: what failed before owns nothing
+        self._manner = manner
+        self._rules = manner.rules or Rules()
+        self._alert = manner.alerts or _log
+        self._accepted = 0
+        self.refused = 0
         self._is_accepting = False
         self._pause_s = 0.0
 
@@ -71,7 +88,8 @@ class Listener(SocketListener):
         """
         await checkpoint()
         fd = sock_or_fd if isinstance(sock_or_fd, int) else sock_or_fd.fileno()
-        listener = inherited(Address(AddressKind.INHERITED, str(fd).encode()))
+        manner = Manner(observer=default_observer(), opened_at=caller())
+        listener = inherited(Address(AddressKind.INHERITED, str(fd).encode()), manner)
         if not isinstance(sock_or_fd, int):
             sock_or_fd.detach()
         return listener
@@ -95,7 +113,8 @@ class Listener(SocketListener):
         return self._core.socket
 
     async def accept(self) -> Stream:
-        """The next client; waits for one. A cancelled accept takes none.
+        """The next client that may enter; waits for one. A cancelled accept takes none (of an inherited listener that blocks
+        see `afunix.listen`).
 
         Out of descriptors or memory it tries again, five times a second.
 
@@ -119,28 +138,62 @@ class Listener(SocketListener):
             if self._core.fd < 0:
                 raise ClosedError("this listener is closed")
             try:
-                sock = self._core.accept()
+                sock, _ = self._core.accept_named()
             except BlockingIOError:
                 await self._wait()
             except OSError as error:
                 await self._after(error)
             else:
                 self._shortage_is_over()
-                return self._make_stream(sock)
+                if self._admits(sock):
+                    return self._make_stream(sock)
+                if self.refused % _TURN_EVERY == 0:
+                    await checkpoint()
 
-    def _make_stream(self, sock: SocketType) -> Stream:
+    def _admits(self, sock: SocketType) -> bool:
+        """May it enter? Who may not is closed."""
+        if not self._rules:
+            return True
         try:
-            prepare(sock, takes_descriptors=self._accept_fds > 0)
+            peer, decision = decide(self._rules, sock)
         except BaseException:
             sock.close()
             raise
-        return stream_on(sock, self._accept_fds, self._send_timeout)
+        if not decision.admitted:
+            sock.close()
+            self.refused += 1
+            if self._manner.observer is not None:
+                self._manner.observer(Refused(self._core.fd, peer, decision.reason))
+        return decision.admitted
+
+    def _make_stream(self, sock: SocketType) -> Stream:
+        manner = self._manner
+        try:
+            prepare(sock, takes_descriptors=manner.accept_fds > 0)
+        except BaseException:
+            sock.close()
+            raise
+        self._accepted += 1
+        stream = stream_on(
+            sock,
+            manner.accept_fds,
+            manner.send_timeout,
+            observer=manner.observer,
+            opened_at=f"an accept on {self.address}",
+            connection=self._accepted,
+        )
+        if manner.observer is not None:
+            manner.observer(Accepted(stream.fileno(), self._core.fd, self._accepted, stream.peer))
+        return stream
 
     async def _wait(self) -> None:
+        self._waited_fd = self._core.ready_fd
         try:
-            await anyio.wait_readable(self._core.fd)
+            await anyio.wait_readable(self._waited_fd)
         except anyio.ClosedResourceError:
             raise ClosedError("this listener is closed") from None
+        finally:
+            self._waited_fd = -1
 
     async def _after(self, error: OSError) -> None:
         failure = classify(error.errno)
@@ -149,14 +202,14 @@ class Listener(SocketListener):
         if failure is AcceptFailure.SHORTAGE:
             if not self._pause_s:
                 reason = f"{error.strerror} ({errno_name(error.errno)})"
-                self._observer(AcceptPaused(self._core.fd, error.errno or 0, reason))
+                self._alert(AcceptPaused(self._core.fd, error.errno or 0, reason))
             self._pause_s = next_pause(self._pause_s)
             await anyio.sleep(self._pause_s)
 
     def _shortage_is_over(self) -> None:
         if self._pause_s:
             self._pause_s = 0.0
-            self._observer(AcceptResumed(self._core.fd))
+            self._alert(AcceptResumed(self._core.fd))
 
     async def serve(self, handler: Callable[[Any], Any], task_group: TaskGroup | None = None) -> None:
         """Call `await handler(stream)` for each client, in a task of its own; for ever.
@@ -185,8 +238,8 @@ class Listener(SocketListener):
         Clients in the backlog get a reset.
         """
         if self._core.fd >= 0:
-            if self._is_accepting:
-                anyio.notify_closing(self._core.fd)
+            if self._waited_fd >= 0:
+                anyio.notify_closing(self._waited_fd)
             self._core.close()
 
     async def aclose(self) -> None:
@@ -194,22 +247,27 @@ class Listener(SocketListener):
         self.close()
         await checkpoint()
 
+    def __del__(self) -> None:
+        try:
+            fd = self._core.fd
+        except AttributeError:
+            return  # it was never made
+        if fd < 0:
+            return
+        where = f", opened at {self._manner.opened_at}" if self._manner.opened_at else ""
+        try:
+            warnings.warn(f"unclosed {self!r}{where}", ResourceWarning, source=self, stacklevel=2)
+        finally:  # a warning may be an error
+            self._core.close()
 
-def inherited(
-    address: Address,
-    *,
-    accept_fds: int = 0,
-    send_timeout: float | None = None,
-    observer: Observer | None = None,
-) -> Listener:
+    def __repr__(self) -> str:
+        state = "closed" if self._core.fd < 0 else f"fd={self._core.fd}"
+        return f"<afunix.adapters.anyio.{type(self).__name__} {quote(str(self.address))} {state}>"
+
+
+def inherited(address: Address, manner: Manner) -> Listener:
     """A Listener on the socket of `fd:3` or `fd:NAME`. When this fails the descriptor stays open, and whose it was."""
-    sock = activation.take(address)
-    try:
-        core = BoundListener.take(Address.from_kernel(sock.getsockname()), sock, observer=observer)
-        return Listener(core, accept_fds=accept_fds, send_timeout=send_timeout, observer=observer)
-    except BaseException:
-        sock.detach()
-        raise
+    return Listener(BoundListener.inherit(address, observer=manner.observer), manner)
 
 
 def _log(event: Event) -> None:

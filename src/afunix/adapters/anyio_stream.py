@@ -18,10 +18,15 @@ from anyio.lowlevel import checkpoint
 from ..kernel.adopting import adopt, channel_for
 from ..kernel.ancillary import accept_fds_within
 from ..kernel.channel import Channel
+from ..kernel.descriptors import numbers_of
+from ..kernel.guarding import guarded
+from ..kernel.origin import caller
 from ..kernel.receive_steps import CHUNK_BYTES
 from ..kernel.steps import Data, Need, Steps, as_bytes_view, must_be_positive
 from ..model.errors import BusyError
-from ..model.patience import must_be_seconds
+from ..model.events import Observer
+from ..model.patience import must_be_limit
+from ..streams.log_observer import default_observer
 from .anyio_waiting import Waiting
 
 
@@ -39,14 +44,30 @@ class Stream(Waiting, UNIXSocketStream):
     BusyResourceError. What anyio has no name for is ours as it is (TimedOutError after `send_timeout`,
     TruncatedError, DescriptorsNotAcceptedError), and so is all that a plain call raises.
 
-    Owns its descriptor until it is closed or detached; use it with `async with`. Not thread-safe.
+    Owns its descriptor until it is closed or detached; use it with `async with`. One that is forgotten warns
+    (ResourceWarning). Not thread-safe.
     """
 
-    def __init__(self, channel: Channel, *, accept_fds: int = 0, send_timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        accept_fds: int = 0,
+        send_timeout: float | None = None,
+        observer: Observer | None = None,
+        opened_at: str | None = None,
+    ) -> None:
         """Not for users: see `attach`."""
         sock = channel.socket
         self._names = sock.getsockname(), sock.getpeername()
-        super().__init__(channel, *self._names, accept_fds=accept_fds, send_timeout=send_timeout)
+        super().__init__(
+            channel,
+            *self._names,
+            accept_fds=accept_fds,
+            send_timeout=send_timeout,
+            observer=observer,
+            opened_at=opened_at,
+        )
         _ = channel.peer  # so that it is known after close
 
     @classmethod
@@ -72,7 +93,7 @@ class Stream(Waiting, UNIXSocketStream):
     # Receiving
 
     async def receive(self, max_bytes: int = CHUNK_BYTES) -> bytes:
-        """What has come, at least one byte and at most `max_bytes`; waits for it.
+        """What has come, at least one byte and at most `max_bytes` (and 16 MiB); waits for it.
 
         Raises:
             EndOfStream: the peer sends no more, and everything that it sent was received.
@@ -153,9 +174,10 @@ class Stream(Waiting, UNIXSocketStream):
             DescriptorsNotAcceptedError: the peer takes none (EPERM, Linux 6.16). Before that its kernel drops them.
             OSError: EBADF (one is closed), ETOOMANYREFS (too many are under way). Otherwise as `send`.
         """
-        if not fds:
+        numbers = numbers_of(fds)
+        if not numbers:
             raise ValueError("fds is empty, expected at least one descriptor: send() is for bytes alone")
-        await self._send_by(self._send_fds_steps(message, [*fds]))
+        await self._send_by(self._send_fds_steps(message, numbers))
 
     async def send_eof(self) -> None:
         """Half-close: the peer reads what was sent, then the end. Receiving goes on. Harmless if repeated.
@@ -188,13 +210,18 @@ class Stream(Waiting, UNIXSocketStream):
 
 
 def attach(
-    sock: socket.socket | int, *, unread: bytes = b"", accept_fds: int = 0, send_timeout: float | None = None
+    sock: socket.socket | int,
+    *,
+    unread: bytes = b"",
+    accept_fds: int = 0,
+    send_timeout: float | None = None,
+    observer: Observer | None = None,
 ) -> Stream:
     """A Stream on a connected Unix stream socket that somebody else made. `unread` is received before what comes.
 
     It owns the descriptor from then on: a number is not the caller's to close any more, and a socket object is empty
     as after its `detach`. The blocking flag, which others may share, stays as it is. What is refused stays the
-    caller's, unchanged and open.
+    caller's, unchanged and open. `observer` as for `connect`.
 
     Raises:
         TypeError: neither a socket nor a number, or `unread` is no bytes. ValueError: a number that cannot be meant.
@@ -202,17 +229,45 @@ def attach(
         AddressError: a socket of another family, a listener, or one without a peer. It is a ValueError.
     """
     must_be_sensible(accept_fds, send_timeout)
-    kept = bytes(as_bytes_view(unread))
-    stream = stream_on(adopt(sock), accept_fds, send_timeout)
+    observer = observer_for(observer)
+    kept = bytes(as_bytes_view(unread, "unread"))
+    stream = stream_on(
+        adopt(sock), accept_fds, send_timeout, is_ours=False, observer=observer, opened_at=caller()
+    )
     stream.unread(kept)
     return stream
 
 
-def stream_on(sock: SocketType, accept_fds: int = 0, send_timeout: float | None = None) -> Stream:
-    """A Stream on `sock`, which is its own from the call on: on failure it is closed."""
+def observer_for(given: Observer | None) -> Observer | None:
+    """Whom to tell when a user gave `given` as `observer=`: `logging` if it is None, and on at debug level.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    return default_observer() if given is None else guarded(given)
+
+
+def stream_on(
+    sock: SocketType,
+    accept_fds: int = 0,
+    send_timeout: float | None = None,
+    *,
+    observer: Observer | None = None,
+    opened_at: str | None = None,
+    connection: int = 0,
+    is_ours: bool = True,
+) -> Stream:
+    """A Stream on `sock`, which is its own from the call on: on failure it is closed. `is_ours`: it was made for it."""
     try:
-        channel = channel_for(_plain(sock), accept_fds, is_ours=False)
-        return Stream(channel, accept_fds=accept_fds, send_timeout=send_timeout)
+        channel = channel_for(_plain(sock), accept_fds, is_ours=is_ours, observer=observer)
+        channel.connection = connection
+        return Stream(
+            channel,
+            accept_fds=accept_fds,
+            send_timeout=send_timeout,
+            observer=observer,
+            opened_at=opened_at,
+        )
     except BaseException:
         sock.close()
         raise
@@ -234,8 +289,7 @@ def must_be_sensible(accept_fds: int, send_timeout: float | None) -> None:
         TypeError, ValueError: saying what was found.
     """
     accept_fds_within(accept_fds)
-    if send_timeout is not None:
-        must_be_seconds(send_timeout, "send_timeout")
+    must_be_limit(send_timeout, "send_timeout")
 
 
 class _Lines:

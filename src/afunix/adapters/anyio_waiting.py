@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -18,9 +19,10 @@ from anyio.lowlevel import checkpoint
 from ..kernel.channel import Channel
 from ..kernel.endpoint import Name
 from ..kernel.progress import Progress
-from ..kernel.steps import Need, NoProgressError, Steps
+from ..kernel.steps import Need, Steps
 from ..kernel.stream_steps import StreamSteps
 from ..model.errors import AfunixError, BrokenStreamError, BusyError, ClosedError, EndOfStream
+from ..model.events import Closed, Observer
 
 T = TypeVar("T")
 
@@ -50,10 +52,20 @@ class Waiting(StreamSteps):
     """A stream in whatever loop anyio runs on. Every `await` is a checkpoint."""
 
     def __init__(
-        self, channel: Channel, local: Name, remote: Name, *, accept_fds: int, send_timeout: float | None
+        self,
+        channel: Channel,
+        local: Name,
+        remote: Name,
+        *,
+        accept_fds: int,
+        send_timeout: float | None,
+        observer: Observer | None,
+        opened_at: str | None,
     ) -> None:
         """Not for users: see `anyio_stream.attach`."""
         self._hangup: select.epoll | None = None
+        self._observer = observer
+        self._opened_at = opened_at
         super().__init__(channel, local, remote, accept_fds=accept_fds, send_timeout=send_timeout)
 
     async def wait_hangup(self) -> None:
@@ -90,7 +102,14 @@ class Waiting(StreamSteps):
             anyio.notify_closing(channel.fd)
         if self._hangup is not None:
             anyio.notify_closing(self._hangup.fileno())
+        self._close_channel()
+
+    def _close_channel(self) -> None:
+        channel = self._channel
+        fd = channel.fd
         channel.close()
+        if self._observer is not None:
+            self._observer(Closed(fd, channel.connection, channel.bytes_received, channel.bytes_sent))
 
     async def aclose(self) -> None:
         """`close`, then a checkpoint. The stream is closed also if this is cancelled."""
@@ -100,7 +119,8 @@ class Waiting(StreamSteps):
     def detach(self) -> tuple[socket.socket, bytes]:
         """Give the socket away, with the bytes that were put back or read ahead: the caller owns both from now on.
 
-        `attach(sock, unread=…)` takes them up again, here or with any other face of afunix.
+        `attach(sock, unread=…)` takes them up again, here or with any other face of afunix. A socket that we made comes
+        as a new one does: it blocks, without a timeout. Of one that was given to us O_NONBLOCK is as it was.
 
         Raises:
             BusyError: a task is using the stream. ClosedError: it is closed.
@@ -110,6 +130,19 @@ class Waiting(StreamSteps):
                 "a task is waiting for this stream's hang-up", hint="cancel it first, then detach"
             )
         return self._detach_socket()
+
+    def __del__(self) -> None:
+        try:
+            channel = self._channel
+        except AttributeError:
+            return  # it was never made
+        if channel.is_closed:
+            return
+        where = f", opened at {self._opened_at}" if self._opened_at else ""
+        try:
+            warnings.warn(f"unclosed {self!r}{where}", ResourceWarning, source=self, stacklevel=2)
+        finally:  # a warning may be an error
+            self._close_channel()  # nobody waits: who did would have kept it
 
     def __repr__(self) -> str:
         where = "closed" if self.is_closed else f"fd={self._channel.fd}"
@@ -156,14 +189,16 @@ class Waiting(StreamSteps):
             await self._wait(anyio.wait_readable, self._channel.fd)
 
     async def _wait_to_send(self, progress: Progress) -> None:
-        if self.send_timeout is None:
-            await self._wait(anyio.wait_writable, self._channel.fd)
+        limit_s = self._send_timeout
+        if limit_s is None:
+            await self._wait(anyio.wait_writable, self.fileno())
             return
-        seconds = progress.seconds_left(self.send_timeout, anyio.current_time())
-        with anyio.move_on_after(seconds) as scope:
-            await self._wait(anyio.wait_writable, self._channel.fd)
-        if scope.cancelled_caught:
-            raise NoProgressError
+        while True:
+            seconds = progress.seconds_left(limit_s, anyio.current_time())
+            with anyio.move_on_after(seconds) as look:
+                await self._wait(anyio.wait_writable, self.fileno())
+            if not look.cancelled_caught:
+                return
 
     async def _wait(self, ready: Callable[[int], Awaitable[None]], fd: int) -> None:
         try:

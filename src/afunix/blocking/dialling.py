@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel import dial
 from ..kernel.channel import Channel
-from ..kernel.dialling import Dialling, Room
+from ..kernel.dialling import Dialling, Room, abandon
 from ..model.address import Address, AddressKind
 from ..model.patience import milliseconds
 
@@ -92,7 +92,7 @@ def connect_socket(
         PeerMismatchError: the server is somebody else.
         AddressError: what can be no address, type or rule. TypeError, ValueError: nor a number of seconds.
         OSError: out of descriptors.
-        Nothing is left open then.
+        Nothing is left open then but an inherited socket, which is still its owner's.
     """
     from ..kernel.requirement import Requirement
     from ..kernel.socket_types import number_of
@@ -107,7 +107,7 @@ def connect_socket(
         if address.kind is not AddressKind.INHERITED:
             sock.setblocking(True)
     except BaseException:
-        sock.close()
+        abandon(sock, address)
         raise
     return sock
 

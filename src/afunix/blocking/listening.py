@@ -12,24 +12,24 @@ import select
 import warnings
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from socket import SO_OOBINLINE, SOL_SOCKET, SocketType
 from types import TracebackType
 from typing import TypeAlias
 
-from ..kernel import activation
-from ..kernel.adopting import let_descriptors_in
 from ..kernel.ancillary import accept_fds_within
 from ..kernel.channel import Channel
+from ..kernel.guarding import guarded
 from ..kernel.listener import Listener as BoundListener
 from ..kernel.listener import Ownership
 from ..kernel.origin import caller
-from ..kernel.peercred import peer_credentials, peer_groups
-from ..kernel.socket_types import type_of, type_word
+from ..kernel.requirement import decide, must_be_rules
 from ..model.acceptance import AcceptFailure, classify
 from ..model.address import Address, AddressKind
-from ..model.errors import ClosedError, TimedOutError, WrongTypeError, errno_name
+from ..model.errors import ClosedError, TimedOutError, errno_name
 from ..model.escaping import quote
-from ..model.patience import must_be_seconds, show_seconds
+from ..model.events import Accepted, Observer, Refused
+from ..model.patience import must_be_limit, must_be_seconds, show_seconds
 from ..model.rules import Rules
 from . import turnstile
 from .deadline import Deadline, wait_until
@@ -53,14 +53,16 @@ def listen(
     accept_fds: int = 0,
     stream_timeout: float | None = None,
     send_timeout: float | None = None,
+    observer: Observer | None = None,
 ) -> Listener:
     """A listening stream socket at `address`; the caller owns it.
 
     A stale socket file is replaced, a live one never, unless `replace` takes its path over. `mode`, `owner` and
     `group` (name or number) hold from the first instant that the path exists. `keep` leaves the path at the end.
     `backlog` None is as much as the kernel allows. `fd:3` and `fd:NAME` are inherited listeners, which are never
-    unlinked nor shut down. Whom `rules` refuse is closed unread. `stream_timeout` and `send_timeout` are what the
-    accepted streams begin with.
+    unlinked nor shut down; one that blocks is accepted on by a thread, see `afunix.listen`. Whom `rules` refuse is
+    closed unread. `stream_timeout` and `send_timeout` are what the accepted streams begin with. `observer` is told of
+    every call, in the thread that makes it.
 
     Blocks only while others claim the same path. On failure nothing is left behind.
 
@@ -72,32 +74,28 @@ def listen(
         WrongTypeError: an inherited socket of another type; it stays open.
     """
     accept_fds_within(accept_fds)
-    for name, seconds in (("stream_timeout", stream_timeout), ("send_timeout", send_timeout)):
-        if seconds is not None:
-            must_be_seconds(seconds, name)
+    if stream_timeout is not None:
+        must_be_seconds(stream_timeout, "stream_timeout")
+    must_be_limit(send_timeout, "send_timeout")
+    must_be_rules(rules)
+    observer = guarded(observer)
     where = Address.of(address)
     ownership = Ownership.of(mode, owner, group, replace, keep)
     if where.kind is AddressKind.INHERITED:
-        core = _take_inherited(where)
+        core = BoundListener.inherit(where, observer=observer)
     else:
-        core = BoundListener.open(where, "stream", ownership, backlog=backlog, accepts_fds=accept_fds > 0)
+        core = BoundListener.open(
+            where, "stream", ownership, backlog=backlog, accepts_fds=accept_fds > 0, observer=observer
+        )
     return Listener(
         core,
         rules=rules,
         accept_fds=accept_fds,
         stream_timeout=stream_timeout,
         send_timeout=send_timeout,
+        observer=observer,
         opened_at=caller(),
     )
-
-
-def _take_inherited(address: Address) -> BoundListener:
-    sock = activation.take(address)
-    found = type_word(type_of(sock))
-    if found != "stream":
-        sock.detach()
-        raise WrongTypeError(f"{quote(str(address))} is a {found} socket, expected stream (EPROTOTYPE)")
-    return BoundListener.take(Address.from_kernel(sock.getsockname()), sock)
 
 
 class Listener:
@@ -119,15 +117,20 @@ class Listener:
         accept_fds: int = 0,
         stream_timeout: float | None = None,
         send_timeout: float | None = None,
+        observer: Observer | None = None,
         opened_at: str | None = None,
     ) -> None:
         """Not for users: see `listen`."""
+        if accept_fds:
+            core.let_descriptors_in()
         self._core = core
         self._rules = rules or Rules()
         self._accept_fds = accept_fds
         self._stream_timeout = stream_timeout
         self._send_timeout = send_timeout
+        self._observer = observer
         self._opened_at = opened_at
+        self._numbers = count(1)  # its next() is one step: threads accept at once
         self.refused = 0
         self._bell = _Bell()
         self._gate = Turnstile(partial(_close, core, self._bell))
@@ -197,7 +200,8 @@ class Listener:
     def _wait(self, deadline: Deadline, timeout: float | None) -> None:
         poll = select.poll()
         poll.register(self._bell.fileno(), select.POLLIN)
-        poll.register(self.fileno(), select.POLLIN)
+        self.fileno()
+        poll.register(self._core.ready_fd, select.POLLIN)
         if not wait_until(poll, deadline):
             raise TimedOutError(
                 f"nobody connected to {quote(str(self.address))} within {show_seconds(timeout or 0.0)}"
@@ -210,13 +214,17 @@ class Listener:
                 self.refused += 1
                 sock.close()
                 return None
+            channel = self._make_channel(sock)
+            if self._observer is not None:
+                self._observer(Accepted(channel.fd, self._core.fd, channel.connection, channel.peer))
             return Stream(
-                self._make_channel(sock),
+                channel,
                 self._core.address,
                 name,
                 timeout=self._stream_timeout,
                 accept_fds=self._accept_fds,
                 send_timeout=self._send_timeout,
+                observer=self._observer,
                 opened_at=caller(),
             )
         except BaseException:
@@ -224,19 +232,22 @@ class Listener:
             raise
 
     def _may_enter(self, sock: SocketType) -> bool:
-        rules = self._rules
-        if not rules:
+        if not self._rules:
             return True
-        groups = peer_groups(sock) if rules.needs_groups else ()
-        return rules.decide(peer_credentials(sock), groups).admitted
+        peer, decision = decide(self._rules, sock)
+        if self._observer is not None and not decision.admitted:
+            self._observer(Refused(self._core.fd, peer, decision.reason))
+        return decision.admitted
 
     def _make_channel(self, sock: SocketType) -> Channel:
         sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # else an out-of-band byte is silently lost
         sock.setblocking(False)
+        if self._observer is not None:
+            from ..kernel.traced_channel import TracedChannel
+
+            return TracedChannel(sock, next(self._numbers), observer=self._observer, owned=False)
         if self._core.refuses_fds and not self._accept_fds:
             return Channel(sock)
-        if self._accept_fds and self._core.is_inherited:
-            let_descriptors_in(sock)
         from ..kernel.discarding_channel import DiscardingChannel
 
         return DiscardingChannel(sock)

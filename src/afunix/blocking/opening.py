@@ -12,11 +12,14 @@ from typing import TypeAlias
 
 from ..kernel.adopting import adopt, channel_for, open_pair
 from ..kernel.ancillary import accept_fds_within
-from ..kernel.dialling import Dialling
+from ..kernel.dialling import Dialling, abandon
+from ..kernel.guarding import guarded
 from ..kernel.origin import caller
 from ..kernel.requirement import Requirement
+from ..kernel.steps import as_bytes_view
 from ..model.address import Address, AddressKind
-from ..model.patience import must_be_seconds
+from ..model.events import Observer
+from ..model.patience import must_be_limit, must_be_seconds
 from ..model.retry import Retry
 from ..model.rules import Rules
 from .dialling import wait_through
@@ -34,6 +37,7 @@ def connect(
     require: str | Rules | None = None,
     accept_fds: int = 0,
     send_timeout: float | None = None,
+    observer: Observer | None = None,
 ) -> Stream:
     """A Stream to the server at `address`, a path of any length, `@name`, or `fd:3` (a connected socket that was
     inherited). The caller owns it: `with connect(…) as stream`.
@@ -45,8 +49,10 @@ def connect(
                    who called listen(2), before a byte is sent.
     accept_fds     so many descriptors may come in one message, at most 253; 0: none can be sent here.
     send_timeout   see `Stream`.
+    observer       is told of every call, in the thread that makes it.
 
-    When this fails, or the exception of a signal handler ends it, nothing is left open.
+    When this fails, or the exception of a signal handler ends it, nothing is left open but an inherited socket, which is
+    still its owner's.
 
     Raises:
         NoSuchSocketError: nothing is there (ENOENT).
@@ -60,25 +66,33 @@ def connect(
     """
     where = Address.of(address)
     _must_be_sensible(timeout, accept_fds, send_timeout)
+    observer = guarded(observer)
     requirement = None if require is None else Requirement.of(require)
     is_ours = where.kind is not AddressKind.INHERITED
-    takes = accept_fds > 0
-    dialling = Dialling(where, "stream", timeout=timeout, wait=wait, takes_descriptors=takes, in_program=True)
+    dialling = Dialling(
+        where,
+        "stream",
+        timeout=timeout,
+        wait=wait,
+        takes_descriptors=accept_fds > 0,
+        observer=observer,
+        in_program=True,
+    )
     sock = wait_through(dialling)
     try:
         if requirement is not None:
             requirement.check(sock, where)
         return Stream(
-            channel_for(sock, accept_fds, is_ours=is_ours),
+            channel_for(sock, accept_fds, is_ours=is_ours, observer=observer),
             remote=where if is_ours else None,
             timeout=timeout,
             accept_fds=accept_fds,
             send_timeout=send_timeout,
-            is_ours=is_ours,
+            observer=observer,
             opened_at=caller(),
         )
     except BaseException:
-        sock.close()
+        abandon(sock, where, observer)
         raise
 
 
@@ -89,6 +103,7 @@ def attach(
     timeout: float | None = None,
     accept_fds: int = 0,
     send_timeout: float | None = None,
+    observer: Observer | None = None,
 ) -> Stream:
     """A Stream on a connected Unix stream socket. `unread` is received before what comes.
 
@@ -97,7 +112,7 @@ def attach(
     caller's, unchanged and open.
 
     With `accept_fds` descriptors can be sent to it from now on; without, none is ever opened. `timeout` is how many
-    seconds a call may last, also this stream's attribute; `send_timeout` see `Stream`.
+    seconds a call may last, also this stream's attribute; `send_timeout` see `Stream`, `observer` as for `connect`.
 
     Raises:
         TypeError: neither a socket nor a number, or `unread` is no bytes. ValueError: a number that cannot be meant.
@@ -105,16 +120,16 @@ def attach(
         AddressError: a socket of another family, a listener, or one without a peer. It is a ValueError.
     """
     _must_be_sensible(timeout, accept_fds, send_timeout)
-    kept = bytes(memoryview(unread))
-    channel = channel_for(adopt(sock), accept_fds, is_ours=False)
-    channel.note_received(len(kept))  # by whoever has read them; `unread` takes them out of the count again
+    observer = guarded(observer)
+    kept = bytes(as_bytes_view(unread, "unread"))
+    channel = channel_for(adopt(sock), accept_fds, is_ours=False, observer=observer)
     channel.unread(kept)
     return Stream(
         channel,
         timeout=timeout,
         accept_fds=accept_fds,
         send_timeout=send_timeout,
-        is_ours=False,
+        observer=observer,
         opened_at=caller(),
     )
 
@@ -144,6 +159,6 @@ def pair(
 
 def _must_be_sensible(timeout: float | None, accept_fds: int, send_timeout: float | None) -> None:
     accept_fds_within(accept_fds)
-    for name, seconds in (("timeout", timeout), ("send_timeout", send_timeout)):
-        if seconds is not None:
-            must_be_seconds(seconds, name)
+    if timeout is not None:
+        must_be_seconds(timeout, "timeout")
+    must_be_limit(send_timeout, "send_timeout")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 from ..kernel.descriptors import Descriptor, Received, number_of
-from ..kernel.receive_steps import CHUNK_BYTES
+from ..kernel.receive_steps import CHUNK_BYTES, size_within
 from ..kernel.steps import Data, Need, must_be_positive
 from ..kernel.stream_steps import StreamSteps
 from ..model.errors import BrokenStreamError, EndOfStream
@@ -41,7 +41,7 @@ class Stream(Waiting, StreamSteps):
     # Receiving
 
     def receive(self, max_bytes: int = CHUNK_BYTES) -> bytes:
-        """What has come, at least one byte and at most `max_bytes`; waits for it.
+        """What has come, at least one byte and at most `max_bytes` (and 16 MiB); waits for it.
 
         Raises:
             EndOfStream: the peer sends no more, and everything that it sent was received.
@@ -51,7 +51,7 @@ class Stream(Waiting, StreamSteps):
             ClosedError: closed here, before or meanwhile.
         """
         if max_bytes is not CHUNK_BYTES:
-            must_be_positive(max_bytes, "max_bytes")
+            max_bytes = size_within(max_bytes)
         gate = self._gate
         gate.enter()
         try:
@@ -137,8 +137,9 @@ class Stream(Waiting, StreamSteps):
         """
         return self._run(self._receive_file_steps(_fileno(file), count))
 
-    def receive_fds(self, max_bytes: int = CHUNK_BYTES, max_fds: int | None = None) -> Received:
-        """Bytes, at least one, and the descriptors that came with them, at most `max_fds`.
+    def receive_fds(self, max_bytes: int = CHUNK_BYTES, *, max_fds: int | None = None) -> Received:
+        """Bytes, at least one, and the descriptors that came with them, at most `max_fds` (by default as many as the
+        `accept_fds` that it was opened with).
 
         They were sent with the last message of which the bytes hold the beginning; bytes that were sent before it may
         come before, in one, and nothing that was sent after it follows (unix(7)).

@@ -7,17 +7,20 @@ detach, forgotten. What is moved is `stream`'s. Who is inside of a call is count
 
 from __future__ import annotations
 
-import os
 import select
 import socket
+import time
 import warnings
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 from ..kernel.channel import Channel
 from ..kernel.endpoint import Endpoint, Name
-from ..kernel.steps import Need, NoProgressError, Steps
+from ..kernel.progress import Progress
+from ..kernel.steps import Need, Steps
 from ..model.errors import BrokenStreamError, BusyError, EndOfStream, TimedOutError
+from ..model.events import Closed, Observer
 from ..model.patience import must_be_seconds, show_seconds
 from ..model.stream_state import Stats
 from . import turnstile
@@ -26,13 +29,14 @@ from .turnstile import Turnstile
 
 T = TypeVar("T")
 
+_NEVER = Deadline(None)
 _EVENTS = {Need.READABLE: select.POLLIN, Need.WRITABLE: select.POLLOUT}
 
 
 class Waiting(Endpoint):
     """One end of a connection for threads: one that receives, one that sends, and any that closes."""
 
-    __slots__ = ("_gate", "_generation", "_is_ours", "_opened_at", "_receive_poll", "_timeout")
+    __slots__ = ("_gate", "_generation", "_opened_at", "_receive_poll", "_timeout")
 
     _user = "thread"
 
@@ -45,17 +49,17 @@ class Waiting(Endpoint):
         timeout: float | None = None,
         accept_fds: int = 0,
         send_timeout: float | None = None,
-        is_ours: bool = True,
+        observer: Observer | None = None,
         opened_at: str | None = None,
     ) -> None:
-        """Not for users: see `attach`. `is_ours`: its flags are not anybody else's."""
+        """Not for users: see `attach`."""
         super().__init__(channel, local, remote, accept_fds=accept_fds, send_timeout=send_timeout)
         self._timeout = timeout
-        self._is_ours = is_ours
         self._opened_at = opened_at
         _ = channel.peer  # while it can be asked
         self._receive_poll: select.poll | None = None
-        self._gate = Turnstile(channel.socket.close)
+        close = channel.socket.close if observer is None else partial(_close_and_tell, channel, observer)
+        self._gate = Turnstile(close)
         self._generation = turnstile.generation
 
     @property
@@ -179,8 +183,8 @@ class Waiting(Endpoint):
     def detach(self) -> tuple[socket.socket, bytes]:
         """Give the socket away, with the bytes that were put back or read ahead: the caller owns both from now on.
 
-        `attach(sock, unread=…)` takes them up again, in another thread or process. One that we made blocks from now
-        on; one that was attached has its O_NONBLOCK as it was when it came.
+        `attach(sock, unread=…)` takes them up again, in another thread or process. A socket that we made comes as a new
+        one does: it blocks, without a timeout. Of one that was given to us O_NONBLOCK is as it was.
 
         Raises:
             BusyError: a thread is using the stream.
@@ -189,10 +193,7 @@ class Waiting(Endpoint):
         with turnstile.lock:
             if self._gate.is_used and not self.is_closed:
                 raise BusyError("a thread is using this stream", hint="wait for it, then detach")
-            blocks = self._is_ours or os.get_blocking(self.fileno())
-            sock, unread = self._detach_socket()
-        sock.setblocking(blocks)
-        return sock, unread
+            return self._detach_socket()
 
     def __enter__(self) -> Self:
         return self
@@ -277,18 +278,24 @@ class Waiting(Endpoint):
             self._receiving = self._sending = False
 
 
+def _close_and_tell(channel: Channel, observer: Observer) -> None:
+    fd = channel.socket.fileno()  # the channel's own number is gone already
+    channel.socket.close()
+    if fd >= 0:
+        observer(Closed(fd, channel.connection, channel.bytes_received, channel.bytes_sent))
+
+
 class Wait:
     """The waits of one call: what is left of its time, and for a send since when nothing has gone."""
 
-    __slots__ = ("_deadline", "_poll", "_seen", "_sent_before", "_stall", "_stream")
+    __slots__ = ("_deadline", "_poll", "_progress", "_sent_before", "_stream")
 
     def __init__(self, stream: Waiting, sent_before: int | None) -> None:
         """`sent_before`: the stream's bytes when the send began; None: it receives."""
         self._stream = stream
         self._sent_before = sent_before
         self._deadline = Deadline(stream.timeout)
-        self._stall = Deadline(stream.send_timeout)
-        self._seen = stream._channel.bytes_sent
+        self._progress = Progress(stream._channel)
         self._poll: select.poll | None = None
 
     def until(self, need: Need) -> None:
@@ -302,26 +309,23 @@ class Wait:
             if self._stream.timeout and self._deadline.has_passed:
                 raise self._timed_out()
             return  # nothing is waited for, for which there need be time
-        deadlines = [self._deadline]
-        if need is Need.WRITABLE:
-            self._note_progress()
-            deadlines.append(self._stall)
-        if not self._is_ready(need, deadlines):
-            raise self._timed_out() if self._deadline.has_passed else NoProgressError()
+        while not self._is_ready(need, self._next_look(need)):
+            if self._deadline.has_passed:
+                raise self._timed_out()
 
-    def _is_ready(self, need: Need, deadlines: list[Deadline]) -> bool:
-        """False: one of `deadlines` came before."""
+    def _next_look(self, need: Need) -> Deadline:
+        limit_s = self._stream._send_timeout
+        if need is not Need.WRITABLE or limit_s is None:
+            return _NEVER
+        return Deadline(self._progress.seconds_left(limit_s, time.monotonic()))
+
+    def _is_ready(self, need: Need, look: Deadline) -> bool:
+        """False: the call's time is over, or it is time to look for progress."""
         if self._poll is None:
             self._poll = self._stream._poll_for(_EVENTS[need])
-        elif any(deadline.has_passed for deadline in deadlines):
+        elif self._deadline.has_passed:
             return False  # it was said to be ready, and would be again, but what is waited for does not come
-        return wait_until(self._poll, *deadlines)
-
-    def _note_progress(self) -> None:
-        sent = self._stream._channel.bytes_sent
-        if sent != self._seen:
-            self._seen = sent
-            self._stall = Deadline(self._stream.send_timeout)
+        return wait_until(self._poll, self._deadline, look)
 
     def _timed_out(self) -> TimedOutError:
         limit = show_seconds(self._stream.timeout or 0.0)

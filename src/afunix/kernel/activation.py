@@ -47,8 +47,8 @@ _NAMELESS = "unknown"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _USEC_INFINITY = (1 << 64) - 1
 
-_taken: set[int] = set()
-"""Those of the announced descriptors that have an owner in this process."""
+_taken: dict[int, bool] = {}
+"""The descriptors that have an owner in this process; and would a child have got them before?"""
 
 _lock = RLock()
 """Held while the environment is read, and from the look at what is free until it is taken: threads may ask at once."""
@@ -118,7 +118,7 @@ def take_descriptors(name: str) -> list[int]:
     """
     with _lock:
         found = [fd for fd, called in _free() if called == name]
-        _taken.update(found)
+        _taken.update(dict.fromkeys(found, False))
         return found
 
 
@@ -126,11 +126,12 @@ def take(address: Address, *, listening: bool = True) -> socket.socket:
     """The socket of `fd:3`, which needs no LISTEN_FDS, or `fd:NAME`; close-on-exec from now on.
 
     The caller owns it: take each once, for two owners would close it twice. With `listening` a stream or
-    seqpacket socket must be a listener, without it none may be.
+    seqpacket socket must be a listener, without it none may be. Whoever finds then that it will not do owes a
+    `give_back`.
 
     Raises:
         AddressError: no such descriptor or name, several of that name, no Unix socket, or not what is asked
-            for.
+            for. Nothing is taken then.
     """
     if address.kind is not AddressKind.INHERITED:
         raise AddressError(f"{quote(address.format())} is no inherited socket", hint="write fd:3 or fd:NAME")
@@ -140,8 +141,15 @@ def take(address: Address, *, listening: bool = True) -> socket.socket:
             _must_serve(found)
         elif found.is_listening:
             raise AddressError(f"{_describe(found)} listens, and a connected one is needed")
-        os.set_inheritable(found.fd, False)
         return _own(found)
+
+
+def give_back(sock: socket.SocketType) -> None:
+    """Undo `take`: the descriptor is the process's again, open and as it was, and can be taken. `sock` is empty then."""
+    with _lock:
+        fd = sock.detach()
+        if _taken.pop(fd, False):
+            os.set_inheritable(fd, True)
 
 
 def notify(state: str, fds: Sequence[int] = (), *, patience: float | None = NOTIFY_PATIENCE_S) -> bool:
@@ -221,7 +229,8 @@ def _free_of_name(name: str) -> list[tuple[int, str]]:
 
 
 def _own(found: Inherited) -> socket.socket:
-    _taken.add(found.fd)
+    _taken[found.fd] = os.get_inheritable(found.fd)
+    os.set_inheritable(found.fd, False)
     return as_plain_socket(as_socket(found.fd, found.type))
 
 

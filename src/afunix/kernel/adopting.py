@@ -16,7 +16,7 @@ from . import fallbacks
 from .ancillary import accept_fds_within
 from .channel import Channel
 from .dial import has_peer, prepare
-from .peercred import SO_PASSRIGHTS, refuse_descriptors
+from .peercred import SO_PASSRIGHTS, let_descriptors_in, refuse_descriptors
 from .socket_types import family_word, number_of, type_of, type_word
 from .wrapping import as_socket
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from ..model.events import Observer
 
 _MAX_FD = 2**31 - 1
+
+_TAKEN_BY = {
+    "stream": "afunix.attach() takes it",
+    "seqpacket": "afunix.attach_packets() takes it",
+    "dgram": "afunix.open_datagrams() makes those",
+}
 
 
 def adopt(given: socket.socket | int, wanted: str = "stream") -> SocketType:
@@ -77,7 +83,9 @@ def _must_be_connected(sock: SocketType, what: str, wanted: str, expected: str) 
         raise AddressError(f"{what} is a socket of the family {family_word(family)}, {expected}")
     found = type_word(type_of(sock))
     if found != wanted:
-        raise WrongTypeError(f"{what} is a {found} socket, {expected} (EPROTOTYPE)")
+        raise WrongTypeError(
+            f"{what} is a {found} socket, {expected} (EPROTOTYPE)", hint=_TAKEN_BY.get(found)
+        )
     if sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN):
         raise AddressError(f"{what} listens, {expected}", hint="accept() gives connected ones")
     if not has_peer(sock):
@@ -114,6 +122,12 @@ def channel_for(
         let_descriptors_in(sock)
     else:
         refuses = refuse_descriptors(sock) if is_ours else _refuses_descriptors(sock)
+    channel = _channel(sock, refuses, observer)
+    channel.is_ours = is_ours
+    return channel
+
+
+def _channel(sock: SocketType, refuses: bool, observer: Observer | None) -> Channel:
     if observer is not None:
         from .traced_channel import TracedChannel
 
@@ -123,15 +137,6 @@ def channel_for(
     from .discarding_channel import DiscardingChannel
 
     return DiscardingChannel(sock)
-
-
-def let_descriptors_in(sock: SocketType) -> None:
-    """Undo `refuse_descriptors`; before Linux 6.16 nothing refuses them."""
-    try:
-        sock.setsockopt(SOL_SOCKET, SO_PASSRIGHTS, 1)
-    except OSError as error:
-        if error.errno != errno.ENOPROTOOPT:
-            raise
 
 
 def _refuses_descriptors(sock: SocketType) -> bool:

@@ -20,10 +20,14 @@ SCM_PIDFD = 4
 _UCRED_BYTES = 12
 """sizeof(struct ucred), what SCM_CREDENTIALS carries."""
 
-_SPACE_FOR_CREDENTIALS = CMSG_SPACE(_UCRED_BYTES)
-
 _INT_BYTES = 4
-"""sizeof(int), which is what a descriptor is in SCM_RIGHTS."""
+"""sizeof(int), which is what a descriptor is in SCM_RIGHTS and SCM_PIDFD."""
+
+_LABEL_BYTES = 4096
+"""As long as a label can be that a process sets for itself (a page): what SCM_SECURITY carries."""
+
+SENDER_SPACE = CMSG_SPACE(_UCRED_BYTES) + CMSG_SPACE(_INT_BYTES)
+"""A control buffer for what SO_PASSCRED and SO_PASSPIDFD add (cmsg(3), Linux 6.5)."""
 
 Ancillary = Iterable[tuple[int, int, bytes]]
 """What `recvmsg` returns second: level, type and data of each control message."""
@@ -66,11 +70,12 @@ def close_descriptors(ancillary: Ancillary) -> int:
 
 
 def space_for(max_fds: int) -> int:
-    """A control buffer for `max_fds` descriptors beside the credentials that SO_PASSCRED adds (cmsg(3)).
+    """A control buffer for `max_fds` descriptors beside all that a socket which was handed to us may ask for:
+    SO_PASSCRED, SO_PASSPIDFD, SO_PASSSEC.
 
-    What is kept for credentials holds more descriptors if there are none: whoever asks looks at the number, too.
+    What is kept for those holds more descriptors if they do not come: whoever asks looks at the number, too.
     """
-    return _SPACE_FOR_CREDENTIALS + CMSG_SPACE(max_fds * _INT_BYTES)
+    return SENDER_SPACE + CMSG_SPACE(_LABEL_BYTES) + CMSG_SPACE(max_fds * _INT_BYTES)
 
 
 def pack_descriptors(fds: Sequence[int]) -> list[tuple[int, int, bytes]]:

@@ -126,6 +126,15 @@ class Channel(RecordChannel):
         except BlockingIOError:
             return None
 
+    def try_look(self, max_bytes: int) -> bytes | None:
+        """Up to `max_bytes` of what is queued, left in place, b"" at the end; None if there is nothing yet. No option
+        of the socket changes. It may be less than there is: a look ends after a message with descriptors.
+        """
+        try:
+            return self.socket.recv(max_bytes, _PEEK_FLAGS)
+        except BlockingIOError:
+            return None
+
     def queued(self) -> int:
         """How many bytes can be received now (FIONREAD); of datagrams, the length of the next."""
         answer = bytearray(4)  # filled in place: half the price of an immutable argument
@@ -145,7 +154,6 @@ class Channel(RecordChannel):
             self.put_back = PutBack(data)
         else:
             self.put_back.put(data)
-        self.bytes_received -= len(data)
 
     def append_unread(self, data: bytes) -> None:
         """Put bytes back behind those that were put back before: they are what followed them in the socket."""
@@ -153,12 +161,15 @@ class Channel(RecordChannel):
             self.unread(data)
         else:
             self.put_back.append(data)
-            self.bytes_received -= len(data)
 
     def take_all_unread(self) -> bytes:
         """Everything that was put back."""
         put_back = self.put_back
         return b"" if put_back is None else self._take_back(put_back, len(put_back))
+
+    def end_of_unread(self, max_bytes: int) -> bytes:
+        """The last put-back bytes, `max_bytes` at most; they stay."""
+        return b"" if self.put_back is None else self.put_back.end(max_bytes)
 
     def find_unread(self, separator: bytes, start: int = 0) -> int:
         """How many put-back bytes come before `separator`, looked for from the `start`-th on; -1: none."""
@@ -168,7 +179,6 @@ class Channel(RecordChannel):
         data = put_back.take(max_bytes)
         if not put_back:
             self.put_back = None
-        self.bytes_received += len(data)
         return data
 
     def try_send(self, data: bytes | memoryview) -> int:

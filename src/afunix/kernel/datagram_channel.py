@@ -1,25 +1,15 @@
 """A DatagramChannel owns one datagram socket and never waits: the counterpart of `channel` without a connection.
 
 Who sent a datagram is said by the datagram: the name of the socket, and with SO_PASSCRED the credentials of its
-process. Nothing is cut: a look (MSG_PEEK) tells the length first.
+process. It is never cut, nor given another's descriptors, whoever else receives from the socket: one call takes all
+of it (`whole_messages`).
 """
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterable, Sequence
-from socket import (
-    MSG_CMSG_CLOEXEC,
-    MSG_CTRUNC,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    MSG_PEEK,
-    MSG_TRUNC,
-    SOCK_DGRAM,
-    SOL_SOCKET,
-    SocketType,
-)
+from socket import MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, SOL_SOCKET, SocketType
 
 from ..model.address import Address
 from ..model.credentials import PeerCredentials
@@ -32,18 +22,23 @@ from ..model.events import (
     Observer,
 )
 from ..model.lifecycle import Call
-from .ancillary import close_descriptors, pack_descriptors, space_for, take_descriptors
+from .ancillary import (
+    MAX_FDS,
+    SENDER_SPACE,
+    close_descriptors,
+    pack_descriptors,
+    space_for,
+    take_descriptors,
+)
 from .channel import Channel
 from .descriptors import Received
 from .pathname import kernel_name
 from .peercred import SO_PASSCRED, credentials_from
-from .truncation import must_be_whole, must_fit
+from .truncation import look, must_be_whole, must_fit, refuse_cut
+from .whole_messages import receive_whole
 
 _SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL
-_TAKE_FLAGS = MSG_DONTWAIT | MSG_CMSG_CLOEXEC
-_LOOK_FLAGS = _TAKE_FLAGS | MSG_PEEK | MSG_TRUNC
-
-_CONTROL_CUT = int(MSG_CTRUNC)
+_FDS_SPACE = space_for(MAX_FDS)
 
 
 class Datagram(Received):
@@ -86,40 +81,54 @@ class DatagramChannel(Channel):
         """The next datagram; None if there is none yet.
 
         Raises:
-            TruncatedError: it is longer than `max_bytes`, or brings more than `max_fds`; it stays. Without
-                `max_fds` what it brings is closed and counted.
+            TruncatedError: it is longer than `max_bytes`, or brings more than `max_fds`; it stays: in the socket, or,
+                if somebody else has taken the one that was looked at, here. Or they could not all be opened: then it
+                stays, but if somebody else has taken the one that was looked at they are gone. Without `max_fds` what
+                it brings is closed and counted.
             OSError: as recv(2).
         """
-        fds: list[int] = []
         try:
-            size = self._look(max_fds, fds)
-            must_fit(size, max_bytes)
-            # Descriptors that a look has opened are ours; those of the datagram itself are dropped with it.
-            data, control, flags, name = self.socket.recvmsg(size, space_for(0), _TAKE_FLAGS)
-        except BaseException as error:
-            for fd in fds:
-                os.close(fd)
-            if isinstance(error, BlockingIOError):
-                return None
+            datagram = self._held
+            if datagram is None:
+                look(self.socket, max_bytes, max_fds)
+                datagram = self._take_datagram(max_fds)
+            assert isinstance(datagram, Datagram)
+            self._must_suit(datagram, max_bytes, max_fds)
+        except BlockingIOError:
+            return None
+        except OSError as error:
             self._tell_failure(Call.READ, error)
             raise
-        dropped = close_descriptors(control) or bool(flags & _CONTROL_CUT)
-        self.descriptors_closed += 0 if fds else dropped
-        self.bytes_received += len(data)
+        self._held = None
+        self.bytes_received += len(datagram.data)
         if self._observer is not None:
-            number, size = self.fd, len(data)
-            self._observer(DescriptorsReceived(number, size, len(fds)) if fds else BytesRead(number, size))
-        return Datagram(data, fds, name, credentials_from(control) if self._credentials else None)
+            number, size, count = self.fd, len(datagram.data), len(datagram.fds)
+            self._observer(DescriptorsReceived(number, size, count) if count else BytesRead(number, size))
+        return datagram
 
-    def _look(self, max_fds: int, fds: list[int]) -> int:
-        """The next datagram's length; its descriptors, if asked for, are opened and put into `fds`."""
+    def _take_datagram(self, max_fds: int) -> Datagram:
+        data, control, is_cut, name = receive_whole(self.socket, _FDS_SPACE if max_fds else SENDER_SPACE)
+        peer = credentials_from(control) if self._credentials else None
         if not max_fds:
-            return self.socket.recv_into(bytearray(1), 1, _LOOK_FLAGS)
-        size, control, flags, _ = self.socket.recvmsg_into((bytearray(1),), space_for(max_fds), _LOOK_FLAGS)
-        found = take_descriptors(control)
-        must_be_whole(found, max_fds, flags)
-        fds += found
-        return size
+            self.descriptors_closed += close_descriptors(control) or is_cut
+            return Datagram(data, (), name, peer)
+        fds = take_descriptors(control)
+        if is_cut:
+            self.descriptors_closed += len(fds)
+            self._held = Datagram(data, (), name, peer)
+            refuse_cut(fds, max_fds)
+        return Datagram(data, fds, name, peer)
+
+    def _must_suit(self, datagram: Datagram, max_bytes: int | None, max_fds: int) -> None:
+        """Is it what is asked for? If not it is kept."""
+        self._held = datagram
+        must_fit(len(datagram.data), max_bytes)
+        if max_fds:
+            must_be_whole(len(datagram.fds), max_fds)
+        elif datagram.fds:
+            self.descriptors_closed += len(datagram.fds)
+            datagram.close()
+            datagram.fds = ()
 
     def try_send_datagram(
         self, data: bytes | memoryview, to: Address | None = None, fds: Sequence[int] = ()

@@ -15,10 +15,10 @@ from ..model.errors import WrongTypeError
 from ..model.escaping import quote
 from ..model.events import Bound, Created, Observer
 from . import activation, obstacle
-from .adopting import let_descriptors_in
 from .datagram_channel import ask_for_credentials
 from .dial import prepare, try_connect
 from .listener import Listener, Ownership
+from .peercred import let_descriptors_in
 from .socket_types import call_name, type_word
 
 
@@ -55,7 +55,7 @@ def open_named(address: Address, ownership: Ownership, wishes: Wishes) -> Listen
     try:
         prepare_given(inherited, wishes)
     except BaseException:
-        sock.detach()
+        activation.give_back(sock)
         raise
     return inherited
 

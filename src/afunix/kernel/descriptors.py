@@ -5,16 +5,18 @@ Sending borrows, receiving owns: two ideas, so a plain number goes out and an `F
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
 from typing import IO, Any, Protocol, Self, TypeAlias
 
-from ..model.errors import ClosedError
+from ..model.errors import ClosedError, errno_name
 from .ancillary import MAX_FDS
+from .descriptor_kind import DescriptorKind
 
 
 class HasFileno(Protocol):
@@ -158,7 +160,7 @@ def number_of(descriptor: Descriptor) -> int:
             f"expected a descriptor or an object with fileno(), found {type(descriptor).__name__}"
         )
     if not 0 <= number <= _MAX_NUMBER:
-        raise ValueError(f"{number} is no descriptor")
+        raise ValueError(f"{number} is no descriptor, expected 0 or more")
     return number
 
 
@@ -169,12 +171,54 @@ def _copy(number: int) -> int:
 _MAX_NUMBER = 2**31 - 1
 
 
-def numbers_of(descriptors: Sequence[Descriptor]) -> list[int]:
+def numbers_of(descriptors: Collection[Descriptor]) -> list[int]:
     """The numbers of what is to go with one message.
 
     Raises:
         TypeError, ValueError: one is no descriptor, or there are more than a message carries.
     """
+    if not isinstance(descriptors, Collection) or isinstance(descriptors, (str, bytes, bytearray)):
+        raise TypeError(f"fds is {type(descriptors).__name__}, expected a list of descriptors")
     if len(descriptors) > MAX_FDS:
         raise ValueError(f"{len(descriptors)} descriptors in one message: at most {MAX_FDS} go")
     return [number_of(descriptor) for descriptor in descriptors]
+
+
+def explain_not_open(error: OSError, fds: Iterable[int]) -> OSError:
+    """`error`, which sending `fds` has raised; if one of them is not open (EBADF), it says which."""
+    closed = [fd for fd in fds if not _is_open(fd)] if error.errno == errno.EBADF else []
+    if not closed:
+        return error
+    return OSError(
+        errno.EBADF,
+        f"descriptor {closed[0]} is not open (EBADF), expected one that stays open until it was sent",
+    )
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError as error:
+        return error.errno != errno.EBADF
+    return True
+
+
+def explain_unreadable(error: OSError, fd: int) -> OSError:
+    """`error`, which reading `fd` at an offset has raised, in words; one that is not about what it is, as it is."""
+    found = _OF_A_FILE.get(error.errno or 0)
+    if found is None:
+        return error
+    if error.errno == errno.ESPIPE:
+        found = f"is a {DescriptorKind.of(fd).value}"
+    return OSError(
+        error.errno,
+        f"descriptor {fd} {found} ({errno_name(error.errno)}), expected a regular file to read from",
+    )
+
+
+_OF_A_FILE = {
+    errno.ESPIPE: "cannot be read at an offset",
+    errno.EISDIR: "is a directory",
+    errno.EBADF: "is not open for reading",
+    errno.EINVAL: "cannot be read at an offset",
+}

@@ -132,7 +132,7 @@ def take_connected(address: Address) -> socket.socket:
     sock = activation.take(address, listening=False)
     if has_peer(sock):
         return sock
-    sock.detach()
+    activation.give_back(sock)
     raise AddressError(
         f"{quote(str(address))} is not connected (ENOTCONN)",
         hint="'connect' takes a socket that has its peer",

@@ -20,7 +20,7 @@ from . import dial
 from .socket_types import type_word
 
 if TYPE_CHECKING:
-    from socket import socket
+    from socket import SocketType, socket
 
     from ..model.errors import AfunixError
     from ..model.events import Observer
@@ -96,7 +96,7 @@ class Dialling:
                 after which nothing is left open.
         """
         if self.address.kind is AddressKind.INHERITED:
-            return take_inherited(self.address, self._types)
+            return take_inherited(self.address, self._types, in_program=self._in_program)
         while True:
             answer, word = 0, ""
             for word in self._types:
@@ -184,12 +184,12 @@ def _retrying(now: float, timeout: float | None, wait: float | Retry | None) -> 
     return Retrying(now, timeout=timeout, wait=wait.within, first_pause=first, longest_pause=longest)
 
 
-def take_inherited(address: Address, types: tuple[str, ...]) -> socket:
+def take_inherited(address: Address, types: tuple[str, ...], *, in_program: bool = False) -> socket:
     """The connected socket of `fd:3` or `fd:NAME`, of one of `types`; the caller owns it. Its flags stay.
 
     Raises:
-        AddressError: it is no Unix socket, or not connected.
-        WrongTypeError: it is of another type, and is closed.
+        AddressError: it is no Unix socket, or not connected. WrongTypeError: it is of another type.
+            It stays open then, and can be taken by somebody else.
     """
     sock = dial.take_connected(address)
     word = type_word(sock.type)
@@ -197,8 +197,19 @@ def take_inherited(address: Address, types: tuple[str, ...]) -> socket:
         return sock
     from ..model.refusal import Obstacle, refusal
 
-    sock.close()
-    raise refusal(Obstacle(address, errno.EPROTOTYPE, wanted_type=types[0], found_type=word))
+    abandon(sock, address)
+    found = Obstacle(address, errno.EPROTOTYPE, wanted_type=types[0], found_type=word)
+    raise refusal(found, in_program=in_program)
+
+
+def abandon(sock: SocketType, address: Address, observer: Observer | None = None) -> None:
+    """What `steps` returned for `address` will not do: close it; one that was inherited stays open, its owner's."""
+    if address.kind is AddressKind.INHERITED:
+        from . import activation
+
+        activation.give_back(sock)
+    else:
+        dial.close_socket(sock, observer)
 
 
 def _back_off() -> Generator[float, None, None]:

@@ -7,7 +7,7 @@ credentials stay valid after close. `stream_steps` and `packet_steps` add what m
 from __future__ import annotations
 
 import socket
-from errno import ECONNRESET, EPERM
+from errno import ECONNRESET, EPERM, EPIPE
 from socket import SocketType
 
 from ..model.address import Address
@@ -22,7 +22,7 @@ from ..model.errors import (
     TimedOutError,
     errno_name,
 )
-from ..model.patience import show_seconds
+from ..model.patience import must_be_limit, show_seconds
 from ..model.stream_state import State, Stats
 from .ancillary import MAX_FDS
 from .channel import Channel
@@ -36,8 +36,7 @@ Name = Address | str | bytes
 class OwnedSocket:
     """A socket as its user sees it. Owns the Channel, and so the descriptor, until close or detach.
 
-    Not thread-safe: one thread at a time. `send_timeout` is how many seconds a send may go without progress
-    (None: for ever); it can be set at any time.
+    Not thread-safe: one thread at a time.
     """
 
     __slots__ = (
@@ -48,12 +47,13 @@ class OwnedSocket:
         "_fate",
         "_is_detached",
         "_is_drained",
+        "_is_refused",
         "_local",
         "_receiving",
         "_remote",
+        "_send_timeout",
         "_sending",
         "accept_fds",
-        "send_timeout",
     )
 
     _what = "stream"
@@ -73,11 +73,12 @@ class OwnedSocket:
         self._remote = channel.socket.getpeername() if remote is None else remote
         self._channel = channel  # last: what failed before owns nothing
         self.accept_fds = accept_fds
-        self.send_timeout = send_timeout
+        self._send_timeout = send_timeout  # which was checked by whoever opens it
         self._receiving = False
         self._sending = False
         self._is_detached = False
         self._is_drained = False  # the last receive got less than it asked for: expect nothing at once
+        self._is_refused = False  # the peer receives no more
         self._broken: BrokenStreamError | None = None  # a reset by the peer
         self._cut: BrokenStreamError | None = None  # a send of ours that ended in its middle
         self._fate: AfunixError | None = None  # why a server closed it; its user's calls raise it
@@ -110,6 +111,24 @@ class OwnedSocket:
     # How it stands
 
     @property
+    def send_timeout(self) -> float | None:
+        """How many seconds a send may wait while no byte goes and the peer reads none; None: for ever. It can be set
+        at any time.
+
+        The kernel shows the peer's reading in pieces of up to 36 KiB, each when it was read to its end: who reads less
+        than that in `send_timeout` may be taken for one who has stopped.
+
+        Raises:
+            TypeError, ValueError: set to what is no number of seconds, to 0 or less, or to infinity.
+        """
+        return self._send_timeout
+
+    @send_timeout.setter
+    def send_timeout(self, seconds: float | None) -> None:
+        must_be_limit(seconds, "send_timeout")
+        self._send_timeout = seconds
+
+    @property
     def state(self) -> State:
         """Where the stream stands now, as far as receiving and sending have shown."""
         channel = self._channel
@@ -117,9 +136,10 @@ class OwnedSocket:
             return State.DETACHED if self._is_detached else State.CLOSED
         if self._broken is not None or self._cut is not None:
             return State.BROKEN
+        has_send_ended = channel.send_ended or self._is_refused
         if channel.receive_ended:
-            return State.ENDED if channel.send_ended else State.RECEIVE_ENDED
-        return State.SEND_ENDED if channel.send_ended else State.OPEN
+            return State.ENDED if has_send_ended else State.RECEIVE_ENDED
+        return State.SEND_ENDED if has_send_ended else State.OPEN
 
     @property
     def stats(self) -> Stats:
@@ -137,6 +157,10 @@ class OwnedSocket:
     def _bytes_moved(self) -> int:
         """Both ways, since it was opened."""
         return self._channel.bytes_received + self._channel.bytes_sent
+
+    @property
+    def _unread_by_peer(self) -> int:
+        return self._channel.unread_by_peer()
 
     # What each operation begins with
 
@@ -234,8 +258,8 @@ class OwnedSocket:
     def _no_progress(self, sent: int, size: int | None) -> TimedOutError:
         gone = sent if size is None else f"{sent} of {size}"
         return TimedOutError(
-            f"the peer of this {self._what} took nothing for {show_seconds(self.send_timeout or 0.0)}; {gone}"
-            " bytes had gone",
+            f"the peer of this {self._what} made no room for {show_seconds(self._send_timeout or 0.0)};"
+            f" {gone} bytes had gone",
             bytes_sent=sent,
         )
 
@@ -315,14 +339,20 @@ class Endpoint(OwnedSocket):
         """
         self._channel.end_receiving()
 
+    def _send_failed(self, error: OSError, sent: int) -> Exception:
+        if error.errno == EPIPE:
+            self._is_refused = True
+        return super()._send_failed(error, sent)
+
     def _detach_socket(self) -> tuple[socket.socket, bytes]:
         self._open_socket()
         if self._receiving or self._sending:
             raise BusyError(f"a {self._user} is using this {self._what}", hint="end that first, then detach")
         _ = self._channel.peer  # while it can be asked
         self._is_detached = True
-        given, unread = self._channel.detach()
-        return as_plain_socket(given), unread
+        channel = self._channel
+        given, unread = channel.detach()
+        return as_plain_socket(given, is_ours=channel.is_ours), unread
 
 
 def again(error: BrokenStreamError) -> BrokenStreamError:

@@ -1,7 +1,8 @@
 """A Listener owns one listening socket and, if we bound it, the name: socket, bind, listen, and the way back.
 
-An inherited one (systemd, a parent) is only used: it is never shut down, never unlinked, its flags stay. A
-datagram socket is bound the same way and has no `listen`; nothing accepts on it.
+An inherited one (systemd, a parent) is only used: it is never shut down, never unlinked, its flags stay. If it blocks
+a thread accepts on it (`threaded_accept`), since another process that holds it may be faster than we are. A datagram
+socket is bound the same way and has no `listen`; nothing accepts on it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,30 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from socket import AF_UNIX, SHUT_RD, SOCK_NONBLOCK, SocketType
+from typing import TYPE_CHECKING
 
 from ..model.address import Address
-from ..model.errors import AddressError, AfunixError
+from ..model.errors import AddressError, AfunixError, WrongTypeError
+from ..model.escaping import quote
 from ..model.events import Bound, Closed, Created, Direction, HalfClosed, Listening, Observer, Unlinked
 from ..model.rules import parse_id
-from . import names, peercred, socket_file
-from .socket_types import call_name, number_of, type_of
+from . import activation, names, peercred, socket_file
+from .socket_types import call_name, number_of, type_of, type_word
+
+if TYPE_CHECKING:
+    from .threaded_accept import ThreadedAccept
+
+_TAKEN_BY = {
+    "stream": "listen() takes it",
+    "seqpacket": "listen_packets() takes it",
+    "dgram": "nobody connects to it: open_datagrams() receives from everybody",
+}
+
+_THREADS_MOMENT_MS = 100
+"""A thread that has not taken a client by then has lost it to another process."""
 
 _SOMAXCONN = "/proc/sys/net/core/somaxconn"
 
@@ -30,6 +45,16 @@ def max_backlog() -> int:
             return int(file.read())
     except (OSError, ValueError):
         return socket.SOMAXCONN
+
+
+def must_be_int(value: object, name: str, expected: str) -> None:
+    """Refuse what is no number, and True and False, which Python takes for some.
+
+    Raises:
+        TypeError: naming it, and what was found.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is {type(value).__name__}, expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +79,9 @@ class Ownership:
         """The same in a program's words: `owner` and `group` are a name, a number, or a number in a string.
 
         Raises:
-            RuleError: nobody has that name, or it is no id.
+            RuleError: nobody has that name, or it is no id. TypeError: `mode` is no number.
         """
+        must_be_int(mode, "mode", "a number such as 0o600")
         return cls(
             mode,
             None if owner is None else parse_id(str(owner), "user", names.uid_of),
@@ -85,10 +111,11 @@ class Listener:
         self.is_inherited = inherited
         self.refuses_fds = False
         """Does the kernel keep descriptors away from what it accepts? Of an inherited one that is not known."""
+        self._lets_descriptors_in = False
         self._file: socket_file.SocketFile | None = None
         self._keep = keep
         self._observer = observer
-        self._must_poll = inherited and os.get_blocking(self.fd)
+        self._thread = _thread_for(self.fd, self.type) if inherited else None
         # Said to be non-blocking, Python does not wait by itself, as `socket.setdefaulttimeout` would make it.
         self._accepted_type = self.type | SOCK_NONBLOCK
 
@@ -98,6 +125,28 @@ class Listener:
         if observer is not None:
             observer(Listening(sock.fileno(), address, 0, inherited=True))
         return cls(sock, address, inherited=True, observer=observer)
+
+    @classmethod
+    def inherit(
+        cls, address: Address, types: Iterable[str] = ("stream",), *, observer: Observer | None = None
+    ) -> Listener:
+        """The one that `fd:3` or `fd:NAME` names, of one of `types`; the caller owns it.
+
+        Raises:
+            AddressError: see `activation.take`. WrongTypeError: of another type. It is not taken then.
+        """
+        sock = activation.take(address)
+        try:
+            found, wanted = type_word(type_of(sock)), tuple(types)
+            if found not in wanted:
+                raise WrongTypeError(
+                    f"{quote(str(address))} is a {found} socket, expected {' or '.join(wanted)} (EPROTOTYPE)",
+                    hint=_TAKEN_BY.get(found),
+                )
+            return cls.take(Address.from_kernel(sock.getsockname()), sock, observer=observer)
+        except BaseException:
+            activation.give_back(sock)
+            raise
 
     @classmethod
     def open(
@@ -116,12 +165,14 @@ class Listener:
         Without `accepts_fds` nobody can send descriptors to what it accepts, if the kernel can refuse them.
 
         Raises:
-            AddressError: an unknown type, or a negative backlog.
+            AddressError: an unknown type, or a negative backlog. TypeError: it is no number.
             AfunixError: of the kinds that `socket_file.bind` names; nothing is left behind.
         """
         number = number_of(type_word)
-        if backlog is not None and backlog < 0:
-            raise AddressError(f"a backlog of {backlog} is none: expected 0 or more")
+        if backlog is not None:
+            must_be_int(backlog, "backlog", "how many clients may wait")
+            if backlog < 0:
+                raise AddressError(f"a backlog of {backlog} is none: expected 0 or more")
         sock = socket.socket(AF_UNIX, number)
         try:
             sock.setblocking(False)
@@ -160,39 +211,72 @@ class Listener:
         if self._observer is not None:
             self._observer(Listening(self.fd, self.address, backlog))
 
+    @property
+    def ready_fd(self) -> int:
+        """What polls readable when `accept_named` is worth a call: the descriptor itself, or what tells of the thread.
+
+        Raises:
+            OSError: out of descriptors.
+        """
+        return self.fd if self._thread is None else self._thread.ready_fd
+
+    @property
+    def has_thread(self) -> bool:
+        """Does a thread accept here, because accept(2) may block?"""
+        return self._thread is not None
+
+    @property
+    def holds_client(self) -> bool:
+        """Has the thread taken a client that nobody has fetched?"""
+        return self._thread is not None and self._thread.holds_client
+
+    def let_descriptors_in(self) -> None:
+        """Let clients send descriptors also if they could not so far: those who connect from now on, and those who are
+        in the queue once they are accepted. Others who hold the socket get such clients, too.
+        """
+        if self.is_inherited or self.refuses_fds:
+            peercred.let_descriptors_in(self.socket)
+            self.refuses_fds = False
+            self._lets_descriptors_in = True
+
     def accept(self) -> SocketType:
-        """Like `accept_named`, for those who do not ask for the client's name."""
+        """Like `accept_named`, for those who have no loop. Where a thread accepts it is waited a moment for."""
+        try:
+            return self.accept_named()[0]
+        except BlockingIOError:
+            if self._thread is None or not (self._thread.is_asked or self._thread.holds_client):
+                raise
+        poll = select.poll()
+        poll.register(self.ready_fd, select.POLLIN)
+        poll.poll(_THREADS_MOMENT_MS)
         return self.accept_named()[0]
 
     def accept_named(self) -> tuple[SocketType, str | bytes]:
         """The next client, its descriptor close-on-exec and blocking, and what it is bound to; the caller owns it.
 
+        Never waits. Where a thread accepts it may say that there is nobody, and `ready_fd` tells when it has got one.
+
         Raises:
             BlockingIOError: nobody is waiting.
             OSError: as accept(2); `model.acceptance` says what each means.
         """
-        if self._must_poll and not self._is_readable():
-            raise BlockingIOError
         # accept4(2) without the wrapper that `socket.accept` puts around each connection: half of its price.
-        fd, name = self.socket._accept()  # type: ignore[attr-defined]
-        return SocketType(AF_UNIX, self._accepted_type, 0, fd), name or ""
-
-    def _is_readable(self) -> bool:
-        """For a blocking listener that we were handed, whose flag is not ours to set.
-
-        A known race: a process that shares it may take the client first, and we wait for the next one. Its owner
-        can close it with O_NONBLOCK (`NonBlocking=true` in a unit).
-        """
-        poll = select.poll()
-        poll.register(self.fd, select.POLLIN)
-        return bool(poll.poll(0))
+        accept = self.socket._accept if self._thread is None else self._thread.accept  # type: ignore[attr-defined]
+        fd, name = accept()
+        sock = SocketType(AF_UNIX, self._accepted_type, 0, fd)
+        if self._lets_descriptors_in:
+            peercred.let_descriptors_in(sock)
+        return sock, name or ""
 
     def refuse_new(self) -> None:
         """No client can connect from now on; those in the queue can still be accepted (SHUT_RD; Linux).
 
         Of a datagram socket: what is queued can still be received, and who sends more gets EPIPE. Irreversible for
-        everybody who holds the socket, so an inherited one is left as it is.
+        everybody who holds the socket, so an inherited one is left as it is; where a thread accepts on that it is asked
+        no more, and one client that it may still take, should it be waiting, is closed.
         """
+        if self._thread is not None:
+            self._thread.stop()
         if self.is_ours:
             self.socket.shutdown(SHUT_RD)
             if self._observer is not None:
@@ -221,18 +305,38 @@ class Listener:
 
         No file: an abstract name, an inherited socket, or one whose path is to be kept.
         """
+        self._end_thread()
         file, self._file, self.fd = self._file, None, -1
         if file is not None and self._keep:
             file.disown()
             file = None
         return self.socket, file
 
+    def give_back(self) -> None:
+        """Undo `inherit`: the descriptor stays open, and can be taken again. This Listener is done."""
+        activation.give_back(self.release()[0])
+
     def close(self) -> None:
-        """`unlink()`, then close the descriptor; idempotent."""
+        """`unlink()`, then close the descriptor; idempotent. Waits for no thread: see `refuse_new`."""
         if self.fd < 0:
             return
+        self._end_thread()
         self.unlink()
         if self._observer is not None:
             self._observer(Closed(self.fd))
         self.fd = -1
         self.socket.close()
+
+    def _end_thread(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.close()
+
+
+def _thread_for(fd: int, number: int) -> ThreadedAccept | None:
+    """For a listener that blocks, and whose flag others have, too. Who opens it with O_NONBLOCK spares us the thread."""
+    if number == socket.SOCK_DGRAM or not os.get_blocking(fd):
+        return None
+    from .threaded_accept import ThreadedAccept
+
+    return ThreadedAccept(fd, number)

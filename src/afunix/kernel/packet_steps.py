@@ -10,7 +10,7 @@ import errno
 from collections.abc import Sequence
 
 from ..model.errors import MessageTooLongError
-from .descriptors import Descriptor, Received, numbers_of
+from .descriptors import Descriptor, Received, explain_not_open, numbers_of
 from .endpoint import Endpoint
 from .steps import Data, Need, NoProgressError, Steps, as_bytes_view, must_be_positive
 
@@ -99,7 +99,7 @@ class PacketSteps(Endpoint):
         except OSError as error:
             if error.errno == errno.EMSGSIZE:
                 raise message_too_long("packet", len(view), channel.max_record_bytes()) from None
-            raise self._send_failed(error, 0) from None
+            raise self._send_failed(explain_not_open(error, fds), 0) from None
 
 
 def message_too_long(what: str, size: int, limit: int) -> MessageTooLongError:

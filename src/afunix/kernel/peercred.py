@@ -119,6 +119,15 @@ def refuse_descriptors(sock: SocketType | int) -> bool:
     return True
 
 
+def let_descriptors_in(sock: SocketType) -> None:
+    """Undo `refuse_descriptors`; before Linux 6.16 nothing refuses them."""
+    try:
+        sock.setsockopt(SOL_SOCKET, SO_PASSRIGHTS, 1)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
+
+
 def credentials_from(ancillary: Iterable[tuple[int, int, bytes]]) -> PeerCredentials | None:
     """Who sent a datagram, from the ancillary data of `recvmsg`; None if it carries no whole SCM_CREDENTIALS.
 

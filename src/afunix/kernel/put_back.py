@@ -1,7 +1,8 @@
 """Bytes that were received and put back: they come before everything that the kernel still holds.
 
-Taking from the front moves an offset; nothing is copied twice, however many lines a chunk holds. A long line that
-comes in many pieces grows in place: otherwise each piece would cost as much as all before it.
+Taking from the front moves an offset, and putting back what was just taken moves it back; nothing is copied twice,
+however many lines a chunk holds. A long line that comes in many pieces grows in place: otherwise each piece would cost
+as much as all before it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ class PutBack:
 
     def put(self, data: bytes) -> None:
         """Before those that are there."""
+        start = self._at - len(data)
+        if start >= 0 and self._bytes[start : self._at] == data:
+            self._at = start
+            return
         self._bytes = data + bytes(self._bytes[self._at :])
         self._at = 0
 
@@ -41,6 +46,10 @@ class PutBack:
             self._bytes = bytes(self._bytes)
         start, self._at = self._at, min(self._at + max_bytes, len(self._bytes))
         return self._bytes[start : self._at]
+
+    def end(self, max_bytes: int) -> bytes:
+        """The last `max_bytes`, or what there is; they stay."""
+        return bytes(self._bytes[max(self._at, len(self._bytes) - max_bytes) :])
 
     def find(self, separator: bytes, start: int = 0) -> int:
         """How many bytes come before `separator`, looked for from the `start`-th on; -1 if it is not there."""

@@ -12,10 +12,13 @@ from collections.abc import Iterable
 from ..model.errors import EndOfStream, LineTooLongError
 from .descriptors import Received
 from .endpoint import Endpoint
-from .steps import FILE_CHUNK_BYTES, Need, Steps, as_bytes_view, must_be_positive
+from .steps import FILE_CHUNK_BYTES, Need, Steps, as_bytes_view, must_be_count, must_be_positive
 
 CHUNK_BYTES = 64 * 1024
 """As much as one receive takes at most: larger blocks come from another, slower allocator."""
+
+MOST_BYTES = 16 * 1024 * 1024
+"""So many in one receive, whoever asks for more: room for all that may come is made before it is known how much did."""
 
 _TURN_EVERY = 64
 """So many receives without a wait, and others get a turn."""
@@ -55,7 +58,7 @@ class ReceiveSteps(Endpoint):
             yield Need.READABLE
 
     def _receive_steps(self, max_bytes: int) -> Steps[bytes]:
-        must_be_positive(max_bytes, "max_bytes")
+        max_bytes = size_within(max_bytes)
         self._begin_receiving()
         try:
             return (yield from self._next_chunk(max_bytes))
@@ -136,6 +139,8 @@ class ReceiveSteps(Endpoint):
 
     def _receive_until_steps(self, separator: bytes, max_bytes: int) -> Steps[bytes]:
         must_be_positive(max_bytes, "max_bytes")
+        if not isinstance(separator, (bytes, bytearray)):
+            raise TypeError(f"separator is {type(separator).__name__}, expected bytes, such as b'\\n'")
         must_be_positive(len(separator), "the separator's length")
         self._begin_receiving()
         try:
@@ -146,7 +151,7 @@ class ReceiveSteps(Endpoint):
                 if piece is not None:
                     return piece
                 searched = max(0, self._channel.bytes_put_back - len(separator) + 1)
-                self._channel.append_unread((yield from self._beyond_put_back(CHUNK_BYTES)))
+                self._channel.append_unread((yield from self._beyond_put_back(separator, max_bytes)))
                 turns += 1
                 if turns % _TURN_EVERY == 0:
                     yield Need.TURN
@@ -171,13 +176,21 @@ class ReceiveSteps(Endpoint):
             )
         return None
 
-    def _beyond_put_back(self, max_bytes: int) -> Steps[bytes]:
-        """Bytes from the socket itself, which come behind those that were put back."""
+    def _beyond_put_back(self, separator: bytes, max_bytes: int) -> Steps[bytes]:
+        """Bytes from the socket itself, which come behind those that were put back.
+
+        With descriptors among them nothing is read ahead: they would be lost with the bytes with which they came.
+        """
         channel = self._channel
         while True:
+            before = channel.end_of_unread(len(separator) - 1) if self.accept_fds else b""
+            limit = max(1, max_bytes - channel.bytes_put_back)
             held, channel.put_back = channel.put_back, None
             try:
-                data = self._take(max_bytes)
+                if self.accept_fds:
+                    data = self._take_no_further(before, separator, min(limit, CHUNK_BYTES))
+                else:
+                    data = self._take(CHUNK_BYTES)
             except EndOfStream as end:
                 if held is None:
                     raise
@@ -191,6 +204,21 @@ class ReceiveSteps(Endpoint):
                 return data
             yield Need.READABLE
 
+    def _take_no_further(self, before: bytes, separator: bytes, max_bytes: int) -> bytes | None:
+        """As `_take`, but nothing behind the first `separator`, of which the beginning may be the end of `before`."""
+        self._open_socket()
+        if not self._channel.receive_ended:
+            try:
+                queued = self._channel.try_look(max_bytes)
+            except OSError as error:
+                raise self._receive_failed(error) from None
+            if queued is None:
+                return None
+            found = (before + queued).find(separator)
+            # The end is taken, too. Pages that the peer can still change are looked at again once they are ours.
+            max_bytes = found + len(separator) - len(before) if found >= 0 else len(queued) or 1
+        return self._take(max_bytes)
+
     def _line_steps(self, max_bytes: int) -> Steps[bytes]:
         """The next line with its newline, or the unfinished last one."""
         try:
@@ -201,8 +229,8 @@ class ReceiveSteps(Endpoint):
             return self._take(max_bytes) or b""
 
     def _receive_file_steps(self, fd: int, count: int | None) -> Steps[int]:
-        if count is not None and count < 0:
-            raise ValueError(f"count is {count}, expected 0 or more")
+        if count is not None:
+            must_be_count(count, "count")
         self._begin_receiving()
         written = 0
         try:
@@ -237,12 +265,12 @@ class ReceiveSteps(Endpoint):
 
     def _receive_fds_now(self, max_bytes: int, max_fds: int | None) -> Received | None:
         """What is at hand already."""
-        must_be_positive(max_bytes, "max_bytes")
+        max_bytes = size_within(max_bytes)
         self._must_be_receivable()
         return self._take_fds(max_bytes, self._fds_limit(max_fds))
 
     def _receive_fds_steps(self, max_bytes: int, max_fds: int | None) -> Steps[Received]:
-        must_be_positive(max_bytes, "max_bytes")
+        max_bytes = size_within(max_bytes)
         limit = self._fds_limit(max_fds)
         self._begin_receiving()
         try:
@@ -269,3 +297,13 @@ class ReceiveSteps(Endpoint):
         if not data and not fds:
             raise self._ended_error()
         return Received(data, fds)
+
+
+def size_within(max_bytes: int) -> int:
+    """How many bytes one receive takes at most when `max_bytes` were asked for.
+
+    Raises:
+        TypeError, ValueError: it is no number, or less than 1.
+    """
+    must_be_positive(max_bytes, "max_bytes")
+    return min(max_bytes, MOST_BYTES)

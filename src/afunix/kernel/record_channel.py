@@ -1,51 +1,54 @@
 """Records of a connected socket, each whole: what a Channel does with one of type seqpacket or dgram.
 
-A record is never cut: a look (MSG_PEEK) tells its length first. Apart from `channel`, which moves the bytes of a
-stream; neither waits.
+A record is never cut, nor given another's descriptors, whoever else receives from the socket: one call takes all of
+it (`whole_messages`). Apart from `channel`, which moves the bytes of a stream; neither waits.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from socket import (
-    MSG_CMSG_CLOEXEC,
-    MSG_CTRUNC,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    MSG_PEEK,
-    MSG_TRUNC,
-    SO_SNDBUF,
-    SOCK_SEQPACKET,
-    SOL_SOCKET,
-    SocketType,
-)
+from socket import MSG_DONTWAIT, MSG_NOSIGNAL, SO_SNDBUF, SOCK_SEQPACKET, SOL_SOCKET, SocketType
+from typing import TYPE_CHECKING
 
-from .ancillary import close_descriptors, pack_descriptors, space_for, take_descriptors
+from .ancillary import (
+    MAX_FDS,
+    SENDER_SPACE,
+    close_descriptors,
+    pack_descriptors,
+    space_for,
+    take_descriptors,
+)
 from .connected_socket import ConnectedSocket
-from .truncation import must_be_whole, must_fit
+from .truncation import TIMESTAMP_SPACE, look, must_be_whole, must_fit, refuse_cut
+from .whole_messages import receive_whole
+
+if TYPE_CHECKING:
+    from .descriptors import Received
 
 _SEND_FLAGS = int(MSG_DONTWAIT | MSG_NOSIGNAL)
-_TAKE_FLAGS = int(MSG_DONTWAIT | MSG_CMSG_CLOEXEC)
-_LOOK_FLAGS = int(_TAKE_FLAGS | MSG_PEEK | MSG_TRUNC)
-_CONTROL_CUT = int(MSG_CTRUNC)
 
 SO_TIMESTAMP = 29
 """asm-generic; the `socket` module has no name for it. See `RecordChannel.try_receive_record`."""
 
-_TIMESTAMP_SPACE = 64
-"""Room for the control message of one timestamp, twice over."""
+_PLAIN_SPACE = TIMESTAMP_SPACE + SENDER_SPACE
+_FDS_SPACE = TIMESTAMP_SPACE + space_for(MAX_FDS)
 
 
 class RecordChannel(ConnectedSocket):
     """The records of a connected socket. `Channel` is one, too: whoever accepts need not ask for the type."""
 
-    __slots__ = ("_marks_records", "_reset")
+    __slots__ = ("_held", "_marks_records", "_reset")
 
     def __init__(self, sock: SocketType, connection: int = 0) -> None:
         super().__init__(sock, connection)
         self._marks_records: bool | None = None  # not asked for yet
         self._reset: ConnectionResetError | None = None
+        self._held: Received | None = None  # taken, and more than was asked for
+
+    @property
+    def holds_record(self) -> bool:
+        """A record has left the socket and was refused: the next receive that asks for enough gets it."""
+        return self._held is not None
 
     def try_receive_record(self, max_bytes: int | None = None) -> bytes | None:
         """The next record whole, b"" included; None if there is none yet. Only for dgram and seqpacket.
@@ -56,7 +59,8 @@ class RecordChannel(ConnectedSocket):
         Raises:
             ConnectionResetError: at the end, instead of it. The kernel tells it before the records that are
                 still queued, so it is kept until they are through.
-            TruncatedError: it is longer than `max_bytes`, and stays.
+            TruncatedError: it is longer than `max_bytes`, and stays: in the socket, or, if somebody else has taken
+                the one that was looked at, here (`holds_record`).
         """
         taken = self._take_record(max_bytes, 0)
         return None if taken is None else taken[0]
@@ -67,7 +71,8 @@ class RecordChannel(ConnectedSocket):
         """The same, with the descriptors that came with it, close-on-exec; the caller owns them.
 
         Raises:
-            TruncatedError: also if more than `max_fds` came. The record stays, with all of them.
+            TruncatedError: also if more than `max_fds` came. The record stays, with all of them. Or they could not
+                all be opened: then it stays, but if somebody else has taken the one that was looked at they are gone.
         """
         return self._take_record(max_bytes, max_fds)
 
@@ -86,36 +91,54 @@ class RecordChannel(ConnectedSocket):
         return taken
 
     def _receive_record(self, max_bytes: int | None, max_fds: int) -> tuple[bytes, list[int]] | None:
-        fds: list[int] = []
-        try:
-            size = self._look_at_record(max_fds, fds)
-            must_fit(size, max_bytes)
-            # Descriptors that a look has opened are ours; those of the record itself are dropped by this.
-            space = 0 if fds else _TIMESTAMP_SPACE
-            record, stamps, flags, _ = self.socket.recvmsg(size, space, _TAKE_FLAGS)
-        except BaseException as error:
-            for fd in fds:
-                os.close(fd)
-            if isinstance(error, BlockingIOError):
+        if self._held is None:
+            try:
+                look(self.socket, max_bytes, max_fds)
+                taken = self._take_next(max_fds)
+            except BlockingIOError:
                 return None
-            raise
-        if not fds:
-            self.descriptors_closed += close_descriptors(stamps) or bool(flags & _CONTROL_CUT)
-        self.receive_ended = bool(self._marks_records) and not (record or stamps or fds)
-        self.bytes_received += len(record)
+            if (max_bytes is None or len(taken[0]) <= max_bytes) and len(taken[1]) <= max_fds:
+                self.bytes_received += len(taken[0])
+                return taken
+            self._hold(*taken)
+        return self._give_held(max_bytes, max_fds)
+
+    def _take_next(self, max_fds: int) -> tuple[bytes, list[int]]:
+        record, control, is_cut, _ = receive_whole(self.socket, _FDS_SPACE if max_fds else _PLAIN_SPACE)
+        self.receive_ended = bool(self._marks_records) and not (record or control)
+        if not max_fds:
+            self.descriptors_closed += close_descriptors(control) or is_cut
+            return record, []
+        fds = take_descriptors(control)
+        if is_cut:
+            self.descriptors_closed += len(fds)
+            self._hold(record, [])
+            refuse_cut(fds, max_fds)
         return record, fds
 
-    def _look_at_record(self, max_fds: int, fds: list[int]) -> int:
-        """The next record's length; its descriptors, if asked for, are opened and put into `fds`."""
-        if not max_fds:
-            return self.socket.recv_into(bytearray(1), 1, _LOOK_FLAGS)
-        size, control, flags, _ = self.socket.recvmsg_into(
-            (bytearray(1),), _TIMESTAMP_SPACE + space_for(max_fds), _LOOK_FLAGS
-        )
-        found = take_descriptors(control)
-        must_be_whole(found, max_fds, flags)
-        fds += found
-        return size
+    def _hold(self, record: bytes, fds: list[int]) -> None:
+        from .descriptors import Received
+
+        self._held = Received(record, fds)
+
+    def _give_held(self, max_bytes: int | None, max_fds: int) -> tuple[bytes, list[int]]:
+        held = self._held
+        assert held is not None
+        must_fit(len(held.data), max_bytes)
+        if max_fds:
+            must_be_whole(len(held.fds), max_fds)
+        else:
+            self.descriptors_closed += len(held.fds)
+            held.close()
+        self._held = None
+        self.bytes_received += len(held.data)
+        return held.data, [fd.take() for fd in held.fds if not fd.is_closed]
+
+    def close(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+        super().close()
 
     def try_send_record(self, record: bytes | memoryview) -> bool:
         """Send all of `record`, which may be empty, as one; False if there is no room for it now.

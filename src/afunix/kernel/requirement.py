@@ -10,12 +10,30 @@ from socket import SocketType
 
 from ..model import rules
 from ..model.address import Address
+from ..model.credentials import PeerCredentials
 from ..model.errors import PeerMismatchError
 from ..model.escaping import quote
 from ..model.refusal import describe_user
-from ..model.rules import Rule, Subject
+from ..model.rules import Decision, Rule, Subject
 from . import names
 from .peercred import peer_credentials, peer_groups
+
+
+def must_be_rules(given: object) -> None:
+    """What `rules=` is given.
+
+    Raises:
+        TypeError: it is something else, and not None.
+    """
+    if given is not None and not isinstance(given, rules.Rules):
+        raise TypeError(f"rules is {type(given).__name__}, expected Rules, such as Rules('allow user:app')")
+
+
+def decide(admitted: rules.Rules, sock: SocketType) -> tuple[PeerCredentials, Decision]:
+    """Who is at the other end of `sock`, and whether the rules let him in."""
+    peer = peer_credentials(sock)
+    groups = peer_groups(sock) if admitted.needs_groups else ()
+    return peer, admitted.decide(peer, groups)
 
 
 class Requirement:
@@ -54,15 +72,13 @@ class Requirement:
         Raises:
             PeerMismatchError: it is somebody else, or the kernel does not know who.
         """
-        peer = peer_credentials(sock)
+        peer, decision = decide(self._rules, sock)
         shown = quote(address.format())
         if not peer.is_known:
             raise PeerMismatchError(
                 f"{shown} does not tell who it is, and it must be {self._words or 'admitted by the rules'}",
                 hint="only stream and seqpacket sockets do",
             )
-        groups = peer_groups(sock) if self._rules.needs_groups else ()
-        decision = self._rules.decide(peer, groups)
         if not decision.admitted:
             reason = f"and it must be {self._words}" if self._words else decision.reason
             found = describe_user(peer.uid, names.user_name(peer.uid))

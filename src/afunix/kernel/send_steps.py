@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from .descriptors import Descriptor, numbers_of
+from .descriptors import Descriptor, explain_not_open, explain_unreadable, numbers_of
 from .endpoint import Endpoint
-from .steps import FILE_CHUNK_BYTES, Data, Need, NoProgressError, Steps, as_bytes_view
+from .steps import FILE_CHUNK_BYTES, Data, Need, NoProgressError, Steps, as_bytes_view, must_be_count
 
 _IOV_MAX = 1024
 """As many buffers as one sendmsg(2) takes."""
@@ -56,21 +56,33 @@ class SendSteps(Endpoint):
                 self._cut_at(sent, size)
 
     def _send_many_steps(self, buffers: Sequence[Data]) -> Steps[None]:
-        views = [view for view in map(as_bytes_view, buffers) if len(view)]
+        views: list[memoryview] = []
+        try:
+            for buffer in buffers:
+                views.append(as_bytes_view(buffer))
+            self._begin_sending()
+            try:
+                yield from self._send_views(views)
+            finally:
+                self._sending = False
+        finally:  # a bytearray can be changed again as soon as this has failed, too
+            for view in views:
+                view.release()
+
+    def _send_views(self, views: list[memoryview]) -> Steps[None]:
         size = sum(map(len, views))
         sent = 0
-        self._begin_sending()
+        first = skip_sent(views, 0, 0)
         try:
-            while views:
-                count = self._try_send_many(views, sent)
+            while sent < size:
+                count = self._try_send_many(views[first : first + _IOV_MAX], sent)
                 sent += count
-                views = after(views, count)
-                if views:
+                first = skip_sent(views, first, count)
+                if sent < size:
                     yield Need.WRITABLE
         except NoProgressError:
             raise self._no_progress(sent, size) from None
         finally:
-            self._sending = False
             if 0 < sent < size:
                 self._cut_at(sent, size)
 
@@ -78,7 +90,7 @@ class SendSteps(Endpoint):
         if self._channel.fd < 0:
             raise self._closed_error()
         try:
-            return self._channel.try_send_many(views[:_IOV_MAX])
+            return self._channel.try_send_many(views)
         except OSError as error:
             raise self._send_failed(error, sent) from None
 
@@ -116,17 +128,17 @@ class SendSteps(Endpoint):
         try:
             return self._channel.try_send_fds(view, fds)
         except OSError as error:
-            raise self._send_failed(error, 0) from None
+            raise self._send_failed(explain_not_open(error, fds), 0) from None
 
     def _send_file_steps(self, fd: int, offset: int, count: int | None, zero_copy: bool) -> Steps[int]:
-        if offset < 0 or (count is not None and count < 0):
-            raise ValueError(f"offset {offset} and count {count}: expected 0 or more")
+        must_be_count(offset, "offset")
+        if count is not None:
+            must_be_count(count, "count")
         self._begin_sending()
         before = self._channel.bytes_sent
-        # A blocking socket, whose flag is not ours, would hold the loop up: sendfile(2) knows no MSG_DONTWAIT.
-        move = self._send_pages if zero_copy and not os.get_blocking(self._channel.fd) else self._send_copy
         is_whole = False
         try:
+            move = self._send_pages if zero_copy and self._can_send_pages() else self._send_copy
             sent = 0
             while count is None or sent < count:
                 if sent:
@@ -146,8 +158,20 @@ class SendSteps(Endpoint):
             if gone and not is_whole:
                 self._cut_at(gone, count)
 
+    def _can_send_pages(self) -> bool:
+        """sendfile(2) knows no MSG_DONTWAIT: a blocking socket, if its flag is not ours, would hold everybody up."""
+        channel = self._channel
+        if os.get_blocking(channel.fd):
+            if not channel.is_ours:
+                return False
+            os.set_blocking(channel.fd, False)  # until `detach`
+        return True
+
     def _send_copy(self, fd: int, offset: int, count: int, sent: int) -> Steps[int]:
-        view = memoryview(os.pread(fd, count, offset))
+        try:
+            view = memoryview(os.pread(fd, count, offset))
+        except OSError as error:
+            raise explain_unreadable(error, fd) from None
         moved = 0
         while moved < len(view):
             moved += self._try_send(view[moved:], sent + moved)
@@ -163,16 +187,23 @@ class SendSteps(Endpoint):
             except BlockingIOError:
                 yield Need.WRITABLE
             except OSError as error:
-                raise self._send_failed(error, sent) from None
+                raise self._send_failed(explain_unreadable(error, fd), sent) from None
             else:
                 self._channel.note_sent(moved)
                 return moved
 
 
-def after(views: list[memoryview], count: int) -> list[memoryview]:
-    """What is left of `views` when their first `count` bytes are gone."""
-    for index, view in enumerate(views):
+def skip_sent(views: list[memoryview], first: int, count: int) -> int:
+    """From the `first` of `views` on, `count` bytes more are gone: which is now the first, of which only the rest
+    stays there. Those that are empty are gone, too.
+    """
+    while first < len(views):
+        view = views[first]
         if count < len(view):
-            return [view[count:], *views[index + 1 :]]
+            if count:
+                views[first] = view[count:]
+                view.release()
+            break
         count -= len(view)
-    return []
+        first += 1
+    return first

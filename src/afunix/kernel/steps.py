@@ -31,11 +31,11 @@ Steps: TypeAlias = Generator[Need, None, T]
 
 
 class NoProgressError(Exception):
-    """Thrown into a send by its face: `send_timeout` has passed since the last byte went."""
+    """Thrown into a send by its face: `send_timeout` has passed since a byte went, or room was made."""
 
 
-def as_bytes_view(data: Data) -> memoryview:
-    """Its bytes in place.
+def as_bytes_view(data: Data, name: str = "") -> memoryview:
+    """Its bytes in place; `name` is what the caller calls it.
 
     Raises:
         TypeError: it has no bytes, or they are not in one piece.
@@ -43,7 +43,9 @@ def as_bytes_view(data: Data) -> memoryview:
     try:
         return memoryview(data).cast("B")
     except TypeError as error:
-        raise TypeError(f"expected bytes, found {type(data).__name__} ({error})") from None
+        found = type(data).__name__
+        what = f"{name} is {found}, expected bytes" if name else f"expected bytes, found {found}"
+        raise TypeError(f"{what} ({error})") from None
 
 
 def must_be_positive(number: int, name: str) -> None:
@@ -52,7 +54,16 @@ def must_be_positive(number: int, name: str) -> None:
     Raises:
         TypeError, ValueError: naming it, and what was found.
     """
+    _must_be_from(1, number, name)
+
+
+def must_be_count(number: int, name: str) -> None:
+    """The same, but 0 is one."""
+    _must_be_from(0, number, name)
+
+
+def _must_be_from(least: int, number: int, name: str) -> None:
     if not isinstance(number, int) or isinstance(number, bool):
         raise TypeError(f"{name} is {type(number).__name__}, expected int")
-    if number < 1:
-        raise ValueError(f"{name} is {number}, expected 1 or more")
+    if number < least:
+        raise ValueError(f"{name} is {number}, expected {least} or more")

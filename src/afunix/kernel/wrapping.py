@@ -32,16 +32,17 @@ def borrowed(fd: int) -> Iterator[SocketType]:
         sock.detach()
 
 
-def as_plain_socket(sock: SocketType) -> socket.socket:
+def as_plain_socket(sock: SocketType, *, is_ours: bool = False) -> socket.socket:
     """`sock` as the `socket.socket` that programs expect; it owns the descriptor, and `sock` is empty afterwards.
 
-    Its timeout is None where the descriptor blocks, 0 where it does not; 0 too under `socket.setdefaulttimeout`,
-    which would change the descriptor.
+    One that `is_ours` blocks from now on, as a new socket does. The O_NONBLOCK of any other stays as it is. Its timeout
+    is None where the descriptor blocks and 0 where it does not, whatever `socket.setdefaulttimeout` says.
     """
+    blocks = is_ours or os.get_blocking(sock.fileno())
     if isinstance(sock, socket.socket):
-        return sock
-    waits = os.get_blocking(sock.fileno()) and socket.getdefaulttimeout() is None
-    kind = sock.type if waits else sock.type | SOCK_NONBLOCK
-    plain = socket.socket(sock.family, kind, sock.proto, sock.fileno())
-    sock.detach()
+        plain = sock
+    else:
+        plain = socket.socket(sock.family, sock.type | SOCK_NONBLOCK, sock.proto, sock.fileno())
+        sock.detach()
+    plain.setblocking(blocks)  # of one that is not ours: what it is
     return plain

@@ -61,6 +61,11 @@ def removal_refusal(address: Address, number: int, uid: int) -> AfunixError:
 def _missing(it: Hindrance) -> AfunixError:
     import shlex
 
+    if it.reached == it.directory:
+        return NoSuchSocketError(
+            f"{it.said}: the directory {quote(it.directory)} is there, and no file can be made in it (ENOENT)",
+            hint="choose a directory on another file system, such as $XDG_RUNTIME_DIR",
+        )
     return NoSuchSocketError(
         f"{it.said}: the directory {quote(it.directory)} does not exist (ENOENT)",
         hint=f"mkdir -p {escape(shlex.quote(os.fsdecode(it.directory)))}",

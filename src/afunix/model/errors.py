@@ -1,7 +1,8 @@
 """Every error that afunix raises on purpose: one small tree.
 
     AfunixError
-    ├── AddressError            an address or a rule that cannot be meant          (also ValueError)
+    ├── AddressError            an address that cannot be meant                    (also ValueError)
+    │   └── RuleError           a rule, or a name in one (in `model.rules`)
     ├── NoSuchSocketError       nothing is at the path                             (also FileNotFoundError)
     ├── NobodyListensError      a stale socket file, or bound and not listening    (also ConnectionRefusedError)
     ├── DeniedError             permission, on the socket or on the way to it      (also PermissionError)

@@ -187,10 +187,11 @@ class Queued(Event):
 
 @dataclass(frozen=True, slots=True)
 class Dropped(Event):
-    """A client that had waited for a place for `seconds` was closed unread."""
+    """A client that had waited for a place for `seconds` was closed unread. `had_left`: by its own will, not by ours."""
 
     connection: int
     seconds: float
+    had_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +232,8 @@ class Stopping(Event):
 
 
 Observer = Callable[[Event], None]
-"""Who is told. Called in the step in which it happened; must not raise and must not wait."""
+"""Who is told. Called in the step in which it happened, so it must not wait.
+
+It should not raise either, and does no harm if it does: its exception never reaches the operation that it was told of.
+In a program on asyncio that goes to the loop's exception handler, elsewhere to `sys.unraisablehook`.
+"""

@@ -116,6 +116,19 @@ def must_be_seconds(seconds: float, name: str) -> None:
         raise ValueError(f"{name} is {seconds}, expected 0 seconds or more")
 
 
+def must_be_limit(seconds: float | None, name: str) -> None:
+    """Refuse what is no number of seconds, 0 and less, and infinity; None is for ever.
+
+    Raises:
+        TypeError, ValueError: naming it, and what was found.
+    """
+    if seconds is None:
+        return
+    must_be_seconds(seconds, name)
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{name} is {seconds}, expected seconds, more than 0; None is for ever")
+
+
 def show_seconds(seconds: float) -> str:
     """`2 s`, `0.5 s`."""
     return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"

@@ -11,7 +11,7 @@ class State(Enum):
 
     OPEN = "both directions are open"
     RECEIVE_ENDED = "the peer sends no more"
-    SEND_ENDED = "we send no more"
+    SEND_ENDED = "we send no more, or the peer receives no more"
     ENDED = "both directions have ended"
     BROKEN = "bytes were lost: a reset, or a send that was cut off"
     CLOSED = "closed here"
@@ -20,8 +20,10 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counters of one stream, in bytes since it was opened; they stay readable after close.
+    """Counters of one stream, in bytes since it was opened; they never go back, and stay readable after close.
 
+    `bytes_received` is what the kernel gave, once, also what was read ahead or put back; not what `unread` or
+    `attach(unread=…)` brought along, which another stream has counted, or nobody.
     `bytes_queued` is what can be received now, put-back bytes included (FIONREAD); 0 once it is closed.
     `descriptors_closed`: descriptors that came and that nobody took; where the kernel discards them before
     they are opened it tells only that some came, and one is counted for each such receive.
@@ -38,7 +40,8 @@ class ServerStats:
     """Counters of one server since its start, in clients and bytes.
 
     `live` are being served, `waiting` are accepted and wait for a place (`queue_timeout`); `refused` broke a rule or
-    a limit, `dropped` waited too long, of `failed` the handler raised. Bytes count those of live clients, too.
+    a limit, `dropped` waited too long or left while they waited, of `failed` the handler raised. Bytes count those of
+    live clients, too.
     """
 
     accepted: int

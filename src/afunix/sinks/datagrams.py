@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable
 
 from ..formats.label import Sender
 from ..formats.text import TerminalText
-from ..kernel.ancillary import close_descriptors
+from ..kernel.ancillary import SENDER_SPACE, close_descriptors
 from ..kernel.channel import SO_PEEK_OFF, Channel
 from ..kernel.listener import Listener
 from ..kernel.names import comm_of, user_name
 from ..kernel.output import Output
 from ..kernel.peercred import credentials_from
+from ..kernel.whole_messages import receive_whole
 from ..model.credentials import PeerCredentials
 from ..model.events import BytesRead, Observer, Refused
 from ..model.framing import PieceEnd
@@ -38,8 +39,6 @@ _GONE = (errno.ECONNREFUSED, errno.ENOENT, errno.EPROTOTYPE, errno.EPIPE, errno.
 
 _NOT_TAKEN = (errno.EAGAIN, errno.EPERM, errno.EACCES, errno.EMSGSIZE, errno.ENOBUFS)
 """It is there and does not get it: no room, not allowed, longer than we may send."""
-
-_CREDENTIALS_SPACE = socket.CMSG_SPACE(12)
 
 
 class DatagramCollector:
@@ -131,10 +130,7 @@ class DatagramCollector:
     def _receive(self, listener: Listener) -> bool:
         sock = listener.socket
         try:
-            size = sock.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC | socket.MSG_DONTWAIT)
-            record, ancillary, _, address = sock.recvmsg(
-                size, _CREDENTIALS_SPACE, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-            )
+            record, ancillary, _, address = receive_whole(sock, SENDER_SPACE)
         except BlockingIOError:
             return False
         close_descriptors(ancillary)

@@ -106,10 +106,10 @@ class Acceptor:
         """Take whoever waits on our own listeners, whatever the limits; False if descriptors ran out before the end.
 
         For the stop: clients whose connect succeeded are not turned away. An inherited listener's queue belongs
-        to whoever holds it next.
+        to whoever holds it next, but for a client that its thread has taken already.
         """
         for listener in self._listeners:
-            while listener.fd >= 0 and not listener.is_inherited:
+            while listener.is_ours or listener.holds_client:
                 outcome = self._accept_one(listener)
                 if outcome is None or outcome is AcceptFailure.FAULT:
                     break
@@ -131,10 +131,10 @@ class Acceptor:
 
     def _watched_fd(self, listener: Listener) -> int:
         """What the loop may look at: uvloop makes that non-blocking, and the flags of an inherited listener belong to
-        everybody who holds it. So an epoll stands before it.
+        everybody who holds it. So an epoll stands before it; where a thread accepts, its own.
         """
-        if not listener.is_inherited:
-            return listener.fd
+        if listener.has_thread or not listener.is_inherited:
+            return listener.ready_fd
         epoll = self._epolls.get(listener)
         if epoll is None:
             epoll = self._epolls[listener] = select.epoll()

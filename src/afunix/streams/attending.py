@@ -79,6 +79,7 @@ class Attendance:
         self.dropped = 0
         self._bytes_received = 0
         self._bytes_sent = 0
+        self._unread: dict[Stream, int] = {}
 
     def _make_lobby(self) -> Lobby | None:
         places, timeout_s = self._settings.max_clients, self._settings.queue_timeout
@@ -118,6 +119,12 @@ class Attendance:
     @property
     def bytes_sent(self) -> int:
         return self._bytes_sent + sum(stream._channel.bytes_sent for stream in self._live)
+
+    def have_read(self) -> bool:
+        """Has a client read, since this was asked last, something of what it had been sent before?"""
+        before = self._unread
+        self._unread = {stream: stream._unread_by_peer for stream in self._live}
+        return any(unread < before.get(stream, 0) for stream, unread in self._unread.items())
 
     # Who comes
 
@@ -236,6 +243,7 @@ class Attendance:
     def end_all(self) -> None:
         """Close every stream and cancel its task; who waits for a place is closed, too. Idempotent."""
         self._is_over = True
+        self._unread = {}
         if self._stillness is not None:
             self._stillness.close()
         if self._lobby is not None:
@@ -264,11 +272,11 @@ class Attendance:
         if self._observer is not None:
             self._observer(Queued(channel.fd, channel.connection))
 
-    def _on_dropped(self, channel: Channel, seconds: float) -> None:
+    def _on_dropped(self, channel: Channel, seconds: float, had_left: bool) -> None:
         self.dropped += 1
         fd = channel.fd
         if self._observer is not None:
-            self._observer(Dropped(fd, channel.connection, seconds))
+            self._observer(Dropped(fd, channel.connection, seconds, had_left))
         channel.close()
         if self._observer is not None:
             self._observer(Closed(fd, channel.connection))

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from ..kernel.ancillary import accept_fds_within
 from ..kernel.datagram_channel import Datagram, DatagramChannel, open_probe
 from ..kernel.datagram_opening import Wishes, cannot_send, connect, open_named, open_nameless, prepare_given
-from ..kernel.descriptors import Descriptor, numbers_of
+from ..kernel.descriptors import Descriptor, explain_not_open, numbers_of
 from ..kernel.listener import Listener, Ownership
 from ..kernel.packet_steps import message_too_long
 from ..kernel.steps import Data, Need, Steps, as_bytes_view, must_be_positive
@@ -24,7 +24,8 @@ from ..model.address import Address, AddressKind
 from ..model.errors import AddressError, ClosedError, DescriptorsNotAcceptedError, WrongLoopError
 from ..model.escaping import quote
 from ..model.events import Observer
-from ..model.patience import must_be_seconds
+from ..model.patience import must_be_limit
+from .observing import observer_for
 from .room import Room
 from .waiting import Waiting, caller
 
@@ -67,7 +68,7 @@ def open_datagrams(
     accept_fds     so many descriptors may come with one datagram, at most 253; 0: none can be sent here.
     credentials    have the kernel say with each datagram which process sent it (SO_PASSCRED).
     send_timeout   see `DatagramSocket.send`.
-    observer       is told of every call.
+    observer       is told of every call. None: `logging` at debug level, if that is on.
 
     Raises:
         AddressInUseError: something live is bound at `local`; by whom, is in the message.
@@ -83,8 +84,8 @@ def open_datagrams(
             "open_datagrams() needs a running event loop, and none runs in this thread"
         ) from None
     accept_fds_within(accept_fds)
-    if send_timeout is not None:
-        must_be_seconds(send_timeout, "send_timeout")
+    must_be_limit(send_timeout, "send_timeout")
+    observer = observer_for(observer)
     remote = None if to is None else Address.of(to)
     ownership = Ownership.of(mode, owner, group, replace, keep)
     bound = _open(local, ownership, Wishes(accept_fds > 0, credentials, observer))
@@ -123,6 +124,10 @@ class DatagramSocket(Waiting):
     goes whole or not at all, and one receiver that is full does not hold up what goes to others. Every call can be
     bounded by `asyncio.timeout`: a receive that is cancelled loses nothing, a send that is cancelled while it waits
     for room has sent nothing.
+
+    Several processes may receive from one inherited socket: every datagram goes to one of them, whole, with its own
+    descriptors. What is refused (TruncatedError) may then be kept here instead of in the queue, until it is received
+    or the socket closed; only descriptors for which there is no room in our table (EMFILE) can be lost that way.
 
     Owns its descriptor, and the path if it bound it, until `close`; use it with `async with`. One that is forgotten
     warns (ResourceWarning), and leaves its path.
@@ -185,7 +190,7 @@ class DatagramSocket(Waiting):
         """
         return await self._run(self._receive_steps(max_bytes, 0))
 
-    async def receive_fds(self, max_fds: int | None = None, *, max_bytes: int | None = None) -> Datagram:
+    async def receive_fds(self, *, max_fds: int | None = None, max_bytes: int | None = None) -> Datagram:
         """The same with the descriptors that came with it, at most `max_fds` (by default as many as the `accept_fds`
         that it was opened with). `with` the Datagram closes those that nobody took.
 
@@ -298,7 +303,7 @@ class DatagramSocket(Waiting):
             )
         if error.errno in _OF_THE_RECEIVER and to is not None:
             return cannot_send(to, error.errno or 0)
-        return self._send_failed(error, 0)
+        return self._send_failed(explain_not_open(error, fds), 0)
 
     async def _send_when_there_is_room(
         self, view: memoryview, target: Address | None, fds: Sequence[int]

@@ -10,9 +10,11 @@ A hub holds a stream's waiters, not the stream: one that is forgotten open can b
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 
+from ..model.errors import errno_name
 from .waiter import Waiter
 
 BATCH = 256
@@ -50,7 +52,7 @@ class Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._epoll = select.epoll()
+        self._epoll = _open_epoll()
         self._generation = forks
         self._watches: dict[int, Watch] = {}
         self._members = 0
@@ -155,6 +157,19 @@ class Hub:
         if self.is_ours and not self._loop.is_closed():
             self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
+
+
+def _open_epoll() -> select.epoll:
+    try:
+        return select.epoll()
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise
+        raise OSError(
+            error.errno,
+            f"no descriptor is left to wait with ({errno_name(error.errno)}), expected one for all streams of this"
+            " loop: close some, or raise RLIMIT_NOFILE ('ulimit -n')",
+        ) from None
 
 
 _HUBS: dict[asyncio.AbstractEventLoop, Hub] = {}

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from asyncio import _get_running_loop
 from socket import SO_OOBINLINE, SOCK_SEQPACKET, SOL_SOCKET, SocketType
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
-from ..kernel import activation
 from ..kernel.ancillary import accept_fds_within
 from ..kernel.channel import Channel
 from ..kernel.discarding_channel import DiscardingChannel
 from ..kernel.listener import Listener as BoundListener
 from ..kernel.listener import Ownership
+from ..kernel.requirement import decide, must_be_rules
 from ..kernel.traced_channel import TracedChannel
 from ..model.acceptance import AcceptFailure, classify, next_pause
 from ..model.address import Address, AddressKind
 from ..model.errors import BusyError, ClosedError, WrongLoopError
-from ..model.events import Accepted, Observer
+from ..model.escaping import quote
+from ..model.events import Accepted, Observer, Refused
+from ..model.rules import Rules
 from .hub import READABLE, Hub, Watch
+from .observing import observer_for
 from .stream import Stream
 from .waiter import is_waiting
-from .waiting import TURN_EVERY
+from .waiting import TURN_EVERY, caller
 
 if TYPE_CHECKING:
     from .packets import PacketStream
@@ -39,20 +43,28 @@ Written: TypeAlias = "Address | str | bytes | os.PathLike[str] | os.PathLike[byt
 class Listener:
     """Waits for clients on one address. `listen` and `listen_packets` make it.
 
-    Owns its socket, and the path if it bound it, until `close`. It belongs to the event loop that accepts on it
-    first; one task accepts at a time.
+    Owns its socket, and the path if it bound it, until `close`; use it with `with` or `async with`. One that is
+    forgotten warns (ResourceWarning). It belongs to the event loop that accepts on it first; one task accepts at a
+    time. `refused` counts those whom the rules did not let in.
     """
 
     def __init__(
         self,
         core: BoundListener,
         *,
+        rules: Rules | None = None,
         accept_fds: int = 0,
         send_timeout: float | None = None,
         observer: Observer | None = None,
+        opened_at: str | None = None,
     ) -> None:
         """Not for users: see `listen`."""
+        if accept_fds:
+            core.let_descriptors_in()
         self._core = core
+        self._rules = rules or Rules()
+        self._opened_at = opened_at
+        self.refused = 0
         self._accept_fds = accept_fds
         self._send_timeout = send_timeout
         self._observer = observer
@@ -84,7 +96,7 @@ class Listener:
         return self._core.fd
 
     async def accept(self) -> Stream:
-        """The next client; waits for one. From `listen_packets` it is a PacketStream.
+        """The next client that may enter; waits for one. From `listen_packets` it is a PacketStream.
 
         Out of descriptors or memory it tries again, at most ten times a second.
 
@@ -94,18 +106,25 @@ class Listener:
             WrongLoopError: another event loop accepts here, or the parent of this process.
             OSError: accept(2) failed for a reason that does not pass.
         """
-        self._turns += 1
-        if self._turns > TURN_EVERY:  # before anybody is taken: if that is cancelled nobody was
-            self._turns = 0
-            await asyncio.sleep(0)
-        watch = self._joined_watch()
-        if is_waiting(watch.reader):
-            raise BusyError("another task is accepting on this listener", hint="one at a time")
+        while True:
+            self._turns += 1
+            if self._turns > TURN_EVERY:  # before anybody is taken: if that is cancelled nobody was
+                self._turns = 0
+                await asyncio.sleep(0)
+            watch = self._joined_watch()
+            if is_waiting(watch.reader):
+                raise BusyError("another task is accepting on this listener", hint="one at a time")
+            sock, name = await self._next_client(watch)
+            if self._may_enter(sock):
+                return self._make_stream(sock, name)
+            sock.close()
+
+    async def _next_client(self, watch: Watch) -> tuple[SocketType, str | bytes]:
         pause = 0.0
         while True:
             self.fileno()
             try:
-                sock, name = self._core.accept_named()
+                return self._core.accept_named()
             except BlockingIOError:
                 await self._wait_for_client(watch)
             except OSError as error:
@@ -115,8 +134,21 @@ class Listener:
                 if failure is AcceptFailure.SHORTAGE:
                     pause = next_pause(pause)
                     await self._wait_for_descriptors(watch, pause)
-            else:
-                return self._make_stream(sock, name)
+
+    def _may_enter(self, sock: SocketType) -> bool:
+        if not self._rules:
+            return True
+        try:
+            peer, decision = decide(self._rules, sock)
+        except BaseException:
+            sock.close()
+            raise
+        if decision.admitted:
+            return True
+        self.refused += 1
+        if self._observer is not None:
+            self._observer(Refused(self._core.fd, peer, decision.reason))
+        return False
 
     async def _wait_for_client(self, watch: Watch) -> None:
         if self._hub is not None and not watch.mask & READABLE:
@@ -134,12 +166,12 @@ class Listener:
             timer.cancel()
 
     def _joined_watch(self) -> Watch:
-        fd = self.fileno()
+        self.fileno()
         loop = asyncio.get_running_loop()
         if self._watch is None:
             self._hub = Hub.of(loop)
             self._hub.join()
-            self._watch = Watch(fd, loop)
+            self._watch = Watch(self._core.ready_fd, loop)
             self._loop = loop
         if self._loop is not loop:
             raise _wrong_loop()
@@ -259,6 +291,30 @@ class Listener:
         self.close()
         await asyncio.sleep(0)
 
+    def __del__(self) -> None:
+        try:
+            is_closed = self.is_closed
+        except AttributeError:
+            return  # it was never made
+        if is_closed:
+            return
+        where = f", opened at {self._opened_at}" if self._opened_at else ""
+        try:
+            warnings.warn(f"unclosed {self!r}{where}", ResourceWarning, source=self, stacklevel=2)
+        finally:  # a warning may be an error
+            self._close_forgotten()
+
+    def _close_forgotten(self) -> None:
+        try:
+            self.close()
+        except WrongLoopError:  # collected in another thread
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self.close)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else f"fd={self._core.fd}"
+        return f"<afunix.{type(self).__name__} {quote(str(self.address))} {state}>"
+
 
 def _wrong_loop() -> WrongLoopError:
     return WrongLoopError("this listener belongs to another event loop, or to the parent of this process")
@@ -273,6 +329,7 @@ def listen(
     replace: bool = False,
     keep: bool = False,
     backlog: int | None = None,
+    rules: Rules | None = None,
     accept_fds: int = 0,
     send_timeout: float | None = None,
     observer: Observer | None = None,
@@ -282,33 +339,49 @@ def listen(
     A stale socket file is replaced, a live one never, unless `replace` takes its path over. `mode`, `owner` and
     `group` (name or number) hold from the first instant that the path exists. `keep` leaves the path at the end.
     `backlog` None is as much as the kernel allows. `fd:3` and `fd:NAME` are inherited listeners, which are never
-    unlinked nor shut down.
+    unlinked nor shut down, and stay open if this fails. Whom `rules` refuse is closed unread. `observer` is told of
+    every call; None: `logging` at debug level, if that is on.
+
+    An inherited listener that blocks (`NonBlocking=true` in a systemd unit avoids it) is accepted on by a thread:
+    another process may be faster. The thread may take one client more, after an accept was cancelled (the next gets it)
+    or after `close` (it is closed).
 
     Raises:
         AddressInUseError: somebody alive holds the name; who, is in the message.
         NotASocketError: another kind of file is there.
         NoSuchSocketError, DeniedError: the directory is missing, or not writable.
         AddressError: what cannot be bound, or a user or group that does not exist.
+        WrongTypeError: an inherited socket of another type.
     """
     accept_fds_within(accept_fds)
+    must_be_rules(rules)
+    observer = observer_for(observer)
     ownership = Ownership.of(mode, owner, group, replace, keep)
-    core = open_listener(address, "stream", ownership, backlog, accept_fds, observer)
-    return Listener(core, accept_fds=accept_fds, send_timeout=send_timeout, observer=observer)
+    core = open_listener(address, ("stream",), ownership, backlog, accept_fds, observer)
+    return Listener(
+        core,
+        rules=rules,
+        accept_fds=accept_fds,
+        send_timeout=send_timeout,
+        observer=observer,
+        opened_at=caller(),
+    )
 
 
 def open_listener(
     written: Written,
-    type_word: str,
+    types: tuple[str, ...],
     ownership: Ownership,
     backlog: int | None,
     accept_fds: int,
     observer: Observer | None,
 ) -> BoundListener:
-    """Bind and listen, or take the inherited one that `fd:` names. The caller owns it."""
+    """Bind and listen, with the first of `types`; or take the inherited one of any of them that `fd:` names. The caller
+    owns it.
+    """
     address = Address.of(written)
     if address.kind is AddressKind.INHERITED:
-        sock = activation.take(address)
-        return BoundListener.take(Address.from_kernel(sock.getsockname()), sock, observer=observer)
+        return BoundListener.inherit(address, types, observer=observer)
     return BoundListener.open(
-        address, type_word, ownership, backlog=backlog, accepts_fds=accept_fds > 0, observer=observer
+        address, types[0], ownership, backlog=backlog, accepts_fds=accept_fds > 0, observer=observer
     )

@@ -6,8 +6,10 @@ Without a time limit nobody needs this: the backlog keeps clients waiting at no 
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import Callable
+from socket import SOCK_STREAM
 
 from ..kernel.channel import Channel
 
@@ -19,7 +21,8 @@ BATCH = 64
 
 class Lobby:
     """Admits up to `places` clients to `on_admitted`, and hands those who waited `timeout_s` to `on_dropped`, with
-    the seconds. It owns the channels that wait.
+    the seconds, and so those whose turn it is but who have left (`had_left`). It owns the channels that wait; what
+    bounds their number is how many descriptors the process may have.
     """
 
     def __init__(
@@ -29,7 +32,7 @@ class Lobby:
         timeout_s: float,
         on_admitted: Callable[[Channel], None],
         on_queued: Callable[[Channel], None],
-        on_dropped: Callable[[Channel, float], None],
+        on_dropped: Callable[[Channel, float, bool], None],
     ) -> None:
         self._loop = loop
         self._places = places
@@ -71,7 +74,7 @@ class Lobby:
             for _ in range(BATCH):
                 if not self._queue or self._taken >= self._places:
                     return
-                self._admit(self._queue.popleft()[0])
+                self._admit_first()
         finally:
             self._turn = None
             self._admit_soon()
@@ -79,7 +82,14 @@ class Lobby:
     def admit_all(self) -> None:
         """Serve everybody, whatever the places: for a stop, which turns nobody away."""
         while self._queue:
-            self._admit(self._queue.popleft()[0])
+            self._admit_first()
+
+    def _admit_first(self) -> None:
+        channel, since = self._queue.popleft()
+        if _has_left(channel):
+            self._on_dropped(channel, self._loop.time() - since, True)
+        else:
+            self._admit(channel)
 
     def _admit(self, channel: Channel) -> None:
         self._taken += 1
@@ -95,7 +105,7 @@ class Lobby:
         now = self._loop.time()
         while self._queue and self._queue[0][1] + self._timeout_s <= now:
             channel, since = self._queue.popleft()
-            self._on_dropped(channel, now - since)
+            self._on_dropped(channel, now - since, _has_left(channel))
         self._watch()
 
     def close(self) -> None:
@@ -105,4 +115,16 @@ class Lobby:
             self._timer = None
         while self._queue:
             channel, since = self._queue.popleft()
-            self._on_dropped(channel, self._loop.time() - since)
+            self._on_dropped(channel, self._loop.time() - since, _has_left(channel))
+
+
+def _has_left(channel: Channel) -> bool:
+    """Has it closed, and left nothing that could be received? A half-close is none: it waits for an answer.
+
+    Of packets that cannot be told: an empty one is queued as 0 bytes.
+    """
+    if channel.socket.type != SOCK_STREAM:
+        return False
+    poll = select.poll()
+    poll.register(channel.fd, 0)  # POLLHUP and POLLERR are told unasked (poll(2))
+    return bool(poll.poll(0)) and not channel.queued()

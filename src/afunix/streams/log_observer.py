@@ -1,4 +1,4 @@
-"""Events as lines of the standard library's `logging`: what a server does when nobody else observes it.
+"""Events as lines of the standard library's `logging`: what is told when nobody else observes.
 
 Each event is one record at debug level on the logger `afunix`, put into words when it is formatted; names and
 addresses are shown with `repr`, so that nobody can forge a line. Only a shortage is more than debugging.
@@ -13,10 +13,12 @@ from ..model.events import Event, Observer
 
 LOGGER = "afunix"
 
+_LOGGER = logging.getLogger(LOGGER)  # looked up once: everything that is opened asks it
+
 
 def log_observer(logger: logging.Logger | None = None, level: int = logging.DEBUG) -> Observer:
     """An observer that logs each event on `logger` (by default the one called `afunix`) at `level`."""
-    chosen = logging.getLogger(LOGGER) if logger is None else logger
+    chosen = _LOGGER if logger is None else logger
 
     def observe(event: Event) -> None:
         chosen.log(level, "%r", event)
@@ -26,12 +28,12 @@ def log_observer(logger: logging.Logger | None = None, level: int = logging.DEBU
 
 def default_observer() -> Observer | None:
     """Logging, if the logger `afunix` listens at debug level now; otherwise nobody, and no event is built."""
-    return log_observer() if logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG) else None
+    return log_observer() if _LOGGER.isEnabledFor(logging.DEBUG) else None
 
 
 def warn_of_shortage(error: OSError) -> None:
     """For a server that nobody observes: one that is out of descriptors or memory looks as if it were dead."""
-    logging.getLogger(LOGGER).warning(
+    _LOGGER.warning(
         "no client is accepted for now, they wait in the backlog: %s (%s)",
         error.strerror,
         errno_name(error.errno),

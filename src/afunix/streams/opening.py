@@ -13,18 +13,19 @@ from collections.abc import Coroutine
 from contextlib import closing
 from typing import Any, TypeAlias
 
-from ..kernel import dial
 from ..kernel.adopting import adopt, channel_for, open_pair
 from ..kernel.ancillary import accept_fds_within
 from ..kernel.channel import Channel
-from ..kernel.dialling import Dialling
+from ..kernel.dialling import Dialling, abandon
 from ..kernel.requirement import Requirement
+from ..kernel.steps import as_bytes_view
 from ..model.address import Address, AddressKind
 from ..model.errors import WrongLoopError
 from ..model.events import Observer
-from ..model.patience import must_be_seconds
+from ..model.patience import must_be_limit
 from ..model.retry import Retry
 from ..model.rules import Rules
+from .observing import observer_for
 from .stream import Stream
 from .waiting import caller
 
@@ -51,9 +52,9 @@ def connect(
             who called listen(2), before a byte is sent.
         accept_fds: so many descriptors may come in one message, at most 253; 0: none can be sent here.
         send_timeout: see `Stream.send`.
-        observer: is told of every call.
+        observer: is told of every call. None: `logging` at debug level, if that is on.
 
-    Cancelled, it closes what it opened, at once.
+    Cancelled, it closes what it opened, at once. When it fails an inherited socket stays open, its owner's.
 
     Raises:
         NoSuchSocketError: nothing is there (ENOENT).
@@ -81,6 +82,7 @@ async def _connect(
 ) -> Stream:
     address = Address.of(written)
     _must_be_sensible(accept_fds, send_timeout)
+    observer = observer_for(observer)
     sock = await open_connection(
         address,
         "stream",
@@ -96,7 +98,7 @@ async def _connect(
         )
         return _stream(channel, opened_at, remote_of(address), accept_fds, send_timeout, observer)
     except BaseException:
-        dial.close_socket(sock, observer)
+        abandon(sock, address, observer)
         raise
 
 
@@ -113,7 +115,7 @@ async def open_connection(
     """A connected socket, non-blocking, whose server is who it must be; the caller owns it.
 
     Raises:
-        As `connect`. Then, and if it is cancelled, nothing is left open.
+        As `connect`. Then, and if it is cancelled, nothing of ours is left open.
     """
     requirement = None if require is None else Requirement.of(require)
     dialling = Dialling(
@@ -132,7 +134,7 @@ async def open_connection(
         try:
             requirement.check(sock, address)
         except BaseException:
-            dial.close_socket(sock, observer)
+            abandon(sock, address, observer)
             raise
     return sock
 
@@ -176,12 +178,12 @@ def attach(
         ClosedError: it is closed. NotASocketError: another kind of file. WrongTypeError: another type of Unix socket.
         AddressError: a socket of another family, a listener, or one without a peer. It is a ValueError.
     """
-    _must_have_a_loop("attach")
+    must_have_a_loop("attach", "attach")
     _must_be_sensible(accept_fds, send_timeout)
-    kept = bytes(memoryview(unread))
+    observer = observer_for(observer)
+    kept = bytes(as_bytes_view(unread, "unread"))
     adopted = adopt(sock)
     channel = channel_for(adopted, accept_fds, is_ours=False, observer=observer)
-    channel.note_received(len(kept))  # by whoever has read them; `unread` takes them out of the count again
     channel.unread(kept)
     return _stream(channel, caller(), None, accept_fds, send_timeout, observer)
 
@@ -193,11 +195,18 @@ def pair(*, accept_fds: int = 0, send_timeout: float | None = None) -> tuple[Str
         WrongLoopError: no event loop is running here.
         TypeError, ValueError: an argument that cannot be meant. OSError: out of descriptors.
     """
-    _must_have_a_loop("pair")
+    must_have_a_loop("pair", "pair")
     _must_be_sensible(accept_fds, send_timeout)
-    opened_at = caller()
+    opened_at, observer = caller(), observer_for(None)
     one, other = (
-        _stream(channel_for(sock, accept_fds, is_ours=True), opened_at, None, accept_fds, send_timeout, None)
+        _stream(
+            channel_for(sock, accept_fds, is_ours=True, observer=observer),
+            opened_at,
+            None,
+            accept_fds,
+            send_timeout,
+            observer,
+        )
         for sock in open_pair(takes_descriptors=accept_fds > 0)
     )
     return one, other
@@ -224,15 +233,20 @@ def _stream(
 
 def _must_be_sensible(accept_fds: int, send_timeout: float | None) -> None:
     accept_fds_within(accept_fds)
-    if send_timeout is not None:
-        must_be_seconds(send_timeout, "send_timeout")
+    must_be_limit(send_timeout, "send_timeout")
 
 
-def _must_have_a_loop(name: str) -> None:
+def must_have_a_loop(name: str, without_one: str | None = None) -> None:
+    """Is this a coroutine's thread? `without_one` is what programs without a loop have instead of `name`.
+
+    Raises:
+        WrongLoopError: no event loop is running here.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        instead = f"; afunix.blocking.{without_one}() is for programs without a loop" if without_one else ""
         raise WrongLoopError(
             f"{name}() needs a running event loop, and none is running in this thread",
-            hint=f"call it in a coroutine; afunix.blocking.{name}() is for programs without a loop",
+            hint=f"call it in a coroutine{instead}",
         ) from None

@@ -1,26 +1,27 @@
-"""`connect_packets` and `listen_packets`: how a `PacketStream` begins. Counterpart of `opening` and `listening`."""
+"""`connect_packets`, `attach_packets` and `listen_packets`: how a `PacketStream` begins. Counterpart of `opening` and
+`listening`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Coroutine
-from socket import SOCK_SEQPACKET
 from typing import Any, cast
 
-from ..kernel import dial
-from ..kernel.adopting import channel_for
+from ..kernel.adopting import adopt, channel_for
 from ..kernel.ancillary import accept_fds_within
+from ..kernel.dialling import abandon
 from ..kernel.listener import Ownership
-from ..kernel.socket_types import type_word
+from ..kernel.requirement import must_be_rules
 from ..model.address import Address, AddressKind
-from ..model.errors import WrongTypeError
-from ..model.escaping import quote
 from ..model.events import Observer
-from ..model.patience import must_be_seconds
+from ..model.patience import must_be_limit
 from ..model.retry import Retry
 from ..model.rules import Rules
 from .listening import Listener, open_listener
-from .opening import Addressed, open_connection, remote_of
+from .observing import observer_for
+from .opening import Addressed, must_have_a_loop, open_connection, remote_of
 from .packets import PacketStream
 from .waiting import caller
 
@@ -56,6 +57,7 @@ async def _connect(
 ) -> PacketStream:
     address = Address.of(written)
     _must_be_sensible(accept_fds, send_timeout)
+    observer = observer_for(observer)
     sock = await open_connection(
         address,
         "seqpacket",
@@ -77,8 +79,34 @@ async def _connect(
             opened_at=opened_at,
         )
     except BaseException:
-        dial.close_socket(sock, observer)
+        abandon(sock, address, observer)
         raise
+
+
+def attach_packets(
+    sock: socket.socket | int,
+    *,
+    accept_fds: int = 0,
+    send_timeout: float | None = None,
+    observer: Observer | None = None,
+) -> PacketStream:
+    """A PacketStream on a connected Unix socket of type seqpacket, such as one that `detach` gave away, in the running
+    loop. Otherwise as `attach`.
+
+    Raises:
+        WrongTypeError: another type of Unix socket. Otherwise as `attach`.
+    """
+    must_have_a_loop("attach_packets")
+    _must_be_sensible(accept_fds, send_timeout)
+    observer = observer_for(observer)
+    return PacketStream(
+        channel_for(adopt(sock, "seqpacket"), accept_fds, is_ours=False, observer=observer),
+        loop=asyncio.get_running_loop(),
+        accept_fds=accept_fds,
+        send_timeout=send_timeout,
+        observer=observer,
+        opened_at=caller(),
+    )
 
 
 class PacketListener(Listener):
@@ -104,6 +132,7 @@ def listen_packets(
     replace: bool = False,
     keep: bool = False,
     backlog: int | None = None,
+    rules: Rules | None = None,
     accept_fds: int = 0,
     send_timeout: float | None = None,
     observer: Observer | None = None,
@@ -111,20 +140,23 @@ def listen_packets(
     """A listening seqpacket socket at `address`; the caller owns it. Otherwise as `listen`. `serve` takes it, too.
 
     Raises:
-        WrongTypeError: the inherited socket that `fd:` names is of another type. Otherwise as `listen`.
+        WrongTypeError: the inherited socket that `fd:` names is of another type; it stays open. Otherwise as `listen`.
     """
     _must_be_sensible(accept_fds, send_timeout)
+    must_be_rules(rules)
+    observer = observer_for(observer)
     ownership = Ownership.of(mode, owner, group, replace, keep)
-    core = open_listener(address, "seqpacket", ownership, backlog, accept_fds, observer)
-    if core.type != SOCK_SEQPACKET:  # an inherited one, which stays as it is
-        core.release()[0].detach()
-        raise WrongTypeError(
-            f"{quote(str(core.address))} is a {type_word(core.type)} socket, expected a seqpacket one (EPROTOTYPE)"
-        )
-    return PacketListener(core, accept_fds=accept_fds, send_timeout=send_timeout, observer=observer)
+    core = open_listener(address, ("seqpacket",), ownership, backlog, accept_fds, observer)
+    return PacketListener(
+        core,
+        rules=rules,
+        accept_fds=accept_fds,
+        send_timeout=send_timeout,
+        observer=observer,
+        opened_at=caller(),
+    )
 
 
 def _must_be_sensible(accept_fds: int, send_timeout: float | None) -> None:
     accept_fds_within(accept_fds)
-    if send_timeout is not None:
-        must_be_seconds(send_timeout, "send_timeout")
+    must_be_limit(send_timeout, "send_timeout")

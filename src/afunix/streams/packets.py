@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ..kernel.descriptors import Descriptor, Received
 from ..kernel.packet_steps import PacketSteps
 from ..kernel.steps import Data
-from ..model.errors import EndOfStream
+from ..model.errors import BusyError, EndOfStream
 from .waiting import Connection
 
 
@@ -23,13 +23,17 @@ class PacketStream(Connection, PacketSteps):
     one sends at a time; every call can be bounded by `asyncio.timeout`. A receive that is cancelled loses nothing. A
     packet goes whole or not at all: a send that is cancelled while it waits for room has sent nothing.
 
+    Several processes may receive from one inherited socket: every packet goes to one of them, whole, with its own
+    descriptors. What is refused (TruncatedError) may then be kept here instead of in the queue, until it is received
+    or the stream closed; only descriptors for which there is no room in our table (EMFILE) can be lost that way.
+
     Owns its descriptor until `close` or `detach`; use it with `async with`. One that is forgotten warns
     (ResourceWarning).
     """
 
     __slots__ = ()
 
-    _moved_by = "detach() it there; each loop has its own"
+    _moved_by = "detach() it there, and attach_packets() it here"
 
     async def receive(self, max_bytes: int | None = None) -> bytes:
         """The next packet, whole; b"" is a packet that is empty, and not the end. Waits for it.
@@ -52,7 +56,7 @@ class PacketStream(Connection, PacketSteps):
         except EndOfStream:
             raise StopAsyncIteration from None
 
-    async def receive_fds(self, max_fds: int | None = None, *, max_bytes: int | None = None) -> Received:
+    async def receive_fds(self, *, max_fds: int | None = None, max_bytes: int | None = None) -> Received:
         """The next packet, which may be empty, and the descriptors that came with it, at most `max_fds` (by default
         as many as the `accept_fds` that it was opened with).
 
@@ -92,10 +96,17 @@ class PacketStream(Connection, PacketSteps):
     def detach(self) -> socket.socket:
         """Give the socket away: the caller owns it from now on. No packet is lost, for none is read ahead.
 
-        Its blocking flag is what it was when it came.
+        `attach_packets(sock)` takes it up again, in another loop, thread or process. A socket that we made
+        comes as a new one does: it blocks, without a timeout. Of one that was given to us O_NONBLOCK is as it was.
 
         Raises:
-            BusyError: a task is using it.
+            BusyError: a task is using it; or a packet waits here that a receive refused after another process had
+                taken the one before it.
             ClosedError: it is closed.
         """
+        if self._channel.holds_record:
+            raise BusyError(
+                "a packet waits here that was more than a receive asked for",
+                hint="receive it, then detach",
+            )
         return self._detach()[0]

@@ -23,14 +23,15 @@ from ..kernel.listener import Ownership
 from ..kernel.traced_channel import TracedChannel
 from ..model.address import Address
 from ..model.errors import AfunixError, BusyError, ClosedError, WrongLoopError
-from ..model.events import Event, Observer, Stopping
+from ..model.events import Observer, Stopping
 from ..model.patience import must_be_seconds
 from ..model.rules import Rules
 from ..model.stream_state import ServerStats
 from .acceptor import Acceptor
 from .attending import Attendance, AttendSettings, Handler, failure_reporter
 from .hub import Hub
-from .log_observer import default_observer, warn_of_shortage
+from .log_observer import warn_of_shortage
+from .observing import observer_for
 from .server_listeners import Addressed, open_all, take_all
 from .shutdown import PATIENCE_S, Shutdown
 from .signals import signals_watched
@@ -82,7 +83,7 @@ class Server:
             hub = Hub.of(loop)
             hub.join()
             undo.callback(hub.leave)
-            observer = default_observer() if self._observer is None else guarded(self._observer, loop)
+            observer = observer_for(self._observer)
             accept_fds = self._settings.accept_fds
             listeners = open_all(
                 self._addresses, self._ownership(), self._backlog, accept_fds, observer, undo
@@ -90,7 +91,7 @@ class Server:
             shutdown = self._put_together(listeners, loop, observer)
             undo.callback(self._acceptor.close)
             self._acceptor.start()
-            take_all(self._addresses)
+            take_all(self._addresses, listeners, accept_fds)
             undo.pop_all()
         self._loop = loop
         self._hub = hub
@@ -312,18 +313,6 @@ class Server:
     def _report(self, message: str, error: Exception) -> None:
         """What must be known, though nobody waits for it."""
         self._loop.call_exception_handler({"message": message, "exception": error})
-
-
-def guarded(observer: Observer, loop: asyncio.AbstractEventLoop) -> Observer:
-    """An observer whose failure is told to the loop, and is nobody's whom it is told about."""
-
-    def tell(event: Event) -> None:
-        try:
-            observer(event)
-        except Exception as error:
-            loop.call_exception_handler({"message": f"an observer failed on {event!r}", "exception": error})
-
-    return tell
 
 
 def _told_already(stream: object, error: BaseException) -> None:

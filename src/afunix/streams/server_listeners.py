@@ -46,21 +46,25 @@ def open_all(
     observer: Observer | None,
     undo: ExitStack,
 ) -> list[BoundListener]:
-    """Listeners for all of `addresses`. Those that are made here are closed by `undo`; the others are still their
-    owners' until `take_all`.
+    """Listeners for all of `addresses`. Those that are made here are closed by `undo`; the others, and what `fd:` names,
+    are still their owners' until `take_all`.
     """
     listeners: list[BoundListener] = []
     for each in addresses:
         if isinstance(each, Listener):
             each._must_be_free()
+            if each._rules:
+                raise ValueError("this listener has rules, which a server does not ask: give them to serve()")
             listener = each._core
         elif isinstance(each, BoundListener):
             listener = each
         elif isinstance(each, socket.socket):
             listener = _given_socket(each, observer)
+            undo.callback(listener.release)
         else:
-            listener = open_listener(each, "stream", ownership, backlog, accept_fds, observer)
-            undo.callback(listener.close)
+            types = ("stream", "seqpacket")
+            listener = open_listener(each, types, ownership, backlog, accept_fds, observer)
+            undo.callback(listener.give_back if listener.is_inherited else listener.close)
         _must_accept(listener)
         if listener.fd in (other.fd for other in listeners):
             raise AddressError(f"the listener on {listener.address} was given twice, expected once")
@@ -68,8 +72,11 @@ def open_all(
     return listeners
 
 
-def take_all(addresses: Iterable[Addressed]) -> None:
-    """Those of `addresses` that were given to a server are its own from now on; after `open_all`."""
+def take_all(addresses: Iterable[Addressed], listeners: Iterable[BoundListener], accept_fds: int) -> None:
+    """Those of `addresses` that were given to a server are its own from now on; after `open_all` made `listeners`."""
+    if accept_fds:
+        for listener in listeners:
+            listener.let_descriptors_in()
     for each in addresses:
         if isinstance(each, Listener):
             each._take()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 from ..kernel.ancillary import accept_fds_within
-from ..kernel.listener import Ownership
+from ..kernel.guarding import must_be_observer
+from ..kernel.listener import Ownership, must_be_int
+from ..kernel.requirement import must_be_rules
 from ..model.events import Observer
 from ..model.patience import must_be_seconds
 from ..model.rules import Rules
@@ -51,7 +53,9 @@ def serve(
             descriptors; when those run out it is waited, not spun.
         max_per_user: so many of one uid at once; more are closed unread.
         queue_timeout: above `max_clients` a client is accepted and waits so many seconds for a place, then it is
-            closed unread. None: it waits in the backlog, as long as it likes.
+            closed unread; one that has left meanwhile, and sent nothing, gives way to the next. Each who waits has a
+            descriptor: what the process may open bounds how many can. None: they wait in the backlog, as long as they
+            like.
         idle_timeout: a client that has moved no byte for so many seconds, while its handler waited for it, is closed:
             the handler's receive or send raises TimedOutError.
         send_timeout: see `Stream.send`.
@@ -68,12 +72,12 @@ def serve(
         raise ValueError("serve() was given no address: where is it to listen?")
     for address in addresses:
         must_be_addressed(address)
-    if rules is not None and not isinstance(rules, Rules):
-        raise TypeError(f"rules is {type(rules).__name__}, expected Rules, such as Rules('allow user:app')")
-    if observer is not None and not callable(observer):
-        raise TypeError(
-            f"observer is {type(observer).__name__}, expected a function that is called with events"
-        )
+    must_be_rules(rules)
+    if observer is not None:
+        must_be_observer(observer)
+    must_be_int(mode, "mode", "a number such as 0o600")
+    if backlog is not None:
+        must_be_int(backlog, "backlog", "how many clients may wait")
     if queue_timeout is not None and max_clients is None:
         raise ValueError("queue_timeout means nothing without max_clients: there is always a place")
     _must_be_limits(max_clients=max_clients, max_per_user=max_per_user)

@@ -4,7 +4,7 @@
 2  remove the paths, if they are still ours
 3  let conversations go on, if their server drains
 4  SHUT_RD each of them: what was sent is received, then comes the end; what is sent later fails with EPIPE
-5  wait for their handlers as long as bytes move
+5  wait for their handlers as long as bytes move, or clients read
 
 In a forked child nothing of this happens: the listeners and the loop's epoll are the parent's, too. Counterpart of
 `tools.stop`, which is about sinks.
@@ -22,7 +22,8 @@ from .acceptor import Acceptor
 from .attending import Attendance
 
 PATIENCE_S = 5.0
-"""How long a stop waits for handlers while no byte moves."""
+"""How long a stop waits for handlers while no byte moves, and no client reads: of a large answer, 36 KiB or more
+(`ConnectedSocket.unread_by_peer`)."""
 
 _SHORTAGE_PAUSE_S = 0.05
 """Between two looks at a queue that could not be emptied for want of descriptors."""
@@ -99,12 +100,15 @@ class Shutdown:
             await self._go_on(None)
 
     async def end_conversations(self, patience: float) -> None:
-        """All steps up to 5: until every handler has ended, or no byte has moved for `patience` seconds."""
+        """All steps up to 5: until every handler has ended, or no byte has moved for `patience` seconds,
+        and no client has read.
+        """
         if self.is_over:
             return
         self.begin()
         self._attendance.end_receiving()
         loop = asyncio.get_running_loop()
+        self._attendance.have_read()
         moved, since = self._moved(), loop.time()
         while not self._is_done:
             left = since + patience - loop.time()
@@ -112,7 +116,7 @@ class Shutdown:
                 return
             await self._go_on(min(left, patience / _LOOKS, _LONGEST_LOOK_S))
             before, moved = moved, self._moved()
-            if moved != before:
+            if self._attendance.have_read() or moved != before:
                 since = loop.time()
 
     def _moved(self) -> int:

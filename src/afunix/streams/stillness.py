@@ -1,5 +1,7 @@
 """Streams on which no byte has moved for too long. Counterpart of `idle`, for streams that nobody touches for us.
 
+What the peer reads of that which was sent before moves, too (`ConnectedSocket.unread_by_peer`).
+
 Their counters are looked at twenty times in the limit, so that the streams themselves keep no clock. Time in which a
 handler does not wait for its client does not count: then it is we who are silent.
 """
@@ -16,10 +18,13 @@ may be found a tenth of it late, and never early."""
 
 
 class Watched(Protocol):
-    """A stream: how much has moved, and does somebody wait for more?"""
+    """A stream: how much has moved, what has the peer not read yet, and does somebody wait here for more?"""
 
     @property
     def _bytes_moved(self) -> int: ...
+
+    @property
+    def _unread_by_peer(self) -> int: ...
 
     @property
     def _is_waited_for(self) -> bool: ...
@@ -39,7 +44,8 @@ class StillnessWatch:
         self._limit_s = limit_s
         self._streams = streams
         self._on_still = on_still
-        self._seen: dict[Watched, tuple[int, float]] = {}  # how much had moved, and when that was new
+        # How much had moved, what the peer had not read, and when one of them was new.
+        self._seen: dict[Watched, tuple[int, int, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
@@ -50,16 +56,18 @@ class StillnessWatch:
     def _look(self) -> None:
         self._timer = None
         now = self._loop.time()
-        seen: dict[Watched, tuple[int, float]] = {}
+        seen: dict[Watched, tuple[int, int, float]] = {}
         still = []
         for stream in self._streams():
             moved = stream._bytes_moved
-            before, since = self._seen.get(stream, (-1, now))
-            if moved != before or not stream._is_waited_for:
+            before, queued, since = self._seen.get(stream, (-1, 0, now))
+            # An empty queue stays so while nothing is sent: most are never asked for theirs.
+            unread = stream._unread_by_peer if queued or moved != before else 0
+            if moved != before or unread < queued or not stream._is_waited_for:
                 since = now
             elif now - since >= self._limit_s:
                 still.append(stream)
-            seen[stream] = moved, since
+            seen[stream] = moved, unread, since
         self._seen = seen
         for stream in still:
             del self._seen[stream]

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import IO
 
 from ..kernel.descriptors import Descriptor, Received, numbers_of
-from ..kernel.receive_steps import CHUNK_BYTES
+from ..kernel.receive_steps import CHUNK_BYTES, size_within
 from ..kernel.steps import Data, must_be_positive
 from ..kernel.stream_steps import StreamSteps
 from ..model.errors import EndOfStream
@@ -37,7 +37,7 @@ class Stream(Connection, StreamSteps):
     # Receiving
 
     async def receive(self, max_bytes: int = CHUNK_BYTES) -> bytes:
-        """What has come, at least one byte and at most `max_bytes`; waits for it.
+        """What has come, at least one byte and at most `max_bytes` (and 16 MiB); waits for it.
 
         Raises:
             EndOfStream: the peer sends no more, and everything that it sent was received.
@@ -46,7 +46,7 @@ class Stream(Connection, StreamSteps):
             ClosedError: closed here, before or meanwhile.
         """
         if max_bytes is not CHUNK_BYTES:
-            must_be_positive(max_bytes, "max_bytes")
+            max_bytes = size_within(max_bytes)
         watch = self._watch
         if watch is None or not self._is_drained or self._receiving or self._channel.put_back is not None:
             if self._turns >= TURN_EVERY:  # now, not after: if it is cancelled nothing was received
@@ -123,6 +123,17 @@ class Stream(Connection, StreamSteps):
         except EndOfStream:
             raise StopAsyncIteration from None
 
+    def unread(self, data: bytes) -> None:
+        """Put `data` back: the next receive begins with it, then comes what the socket holds.
+
+        Raises:
+            BusyError: a task is receiving: it would not see them.
+            ClosedError: the stream is closed or detached.
+            WrongLoopError: from another thread than the loop's.
+        """
+        self._must_be_here()
+        super().unread(data)
+
     async def receive_file(self, file: Descriptor, count: int | None = None) -> int:
         """Write what comes into `file` at its position: `count` bytes, or all up to the end. How many there were.
 
@@ -132,8 +143,9 @@ class Stream(Connection, StreamSteps):
         """
         return await self._run(self._receive_file_steps(_fileno(file), count))
 
-    async def receive_fds(self, max_bytes: int = CHUNK_BYTES, max_fds: int | None = None) -> Received:
-        """Bytes, at least one, and the descriptors that came with them, at most `max_fds`.
+    async def receive_fds(self, max_bytes: int = CHUNK_BYTES, *, max_fds: int | None = None) -> Received:
+        """Bytes, at least one, and the descriptors that came with them, at most `max_fds` (by default as many as the
+        `accept_fds` that it was opened with).
 
         They were sent with the last message of which the bytes hold the beginning; bytes that were sent before it may
         come before, in one, and nothing that was sent after it follows (unix(7)).
@@ -181,8 +193,7 @@ class Stream(Connection, StreamSteps):
             raise self._send_failed(error, 0) from None
         self._turns += 1
         if sent < len(data):
-            self._turns = 0  # from here on a cancellation cuts: no turn is given outside of the steps
-            await self._run(self._send_steps(data, sent))
+            await self._go_on(self._send_steps(data, sent))
 
     async def send_many(self, buffers: Sequence[Data]) -> None:
         """All of `buffers` in their order, in one sendmsg(2) if there is room; otherwise as `send`."""
@@ -216,15 +227,15 @@ class Stream(Connection, StreamSteps):
         numbers = numbers_of(fds)
         sent = self._send_fds_now(data, numbers)
         if sent < memoryview(data).nbytes:
-            await self._run(self._send_fds_rest(data, numbers, sent))
+            await self._go_on(self._send_fds_rest(data, numbers, sent))
 
     # Ends
 
     def detach(self) -> tuple[socket.socket, bytes]:
         """Give the socket away, with the bytes that were put back or read ahead: the caller owns both from now on.
 
-        `attach(sock, unread=…)` takes them up again, in another loop, thread or process. The socket's blocking flag is
-        what it was when it came.
+        `attach(sock, unread=…)` takes them up again, in another loop, thread or process. A socket that we made comes
+        as a new one does: it blocks, without a timeout. Of one that was given to us O_NONBLOCK is as it was.
 
         Raises:
             BusyError: a task is using the stream.
@@ -248,6 +259,8 @@ class _Lines:
     async def __anext__(self) -> bytes:
         stream = self._stream
         if stream._turns < TURN_EVERY and not stream._receiving and not stream.is_closed:
+            if _get_running_loop() is not stream._loop:
+                raise stream._wrong_loop()
             line = stream._take_until(b"\n", self._max_bytes)  # nobody waits while there are bytes at hand
             if line is not None:
                 stream._turns += 1

@@ -147,7 +147,8 @@ class Waiting(OwnedSocket):
     async def _run(self, steps: Steps[T]) -> T:
         """Go through `steps`, waiting for what they need. What interrupts a wait is thrown into them.
 
-        A turn is given before they begin: if that is cancelled nothing has happened.
+        A turn is given before they begin: if that is cancelled nothing has happened. Steps that go on with what was
+        begun outside of them are for `_go_on`.
         """
         if _get_running_loop() is not self._loop:
             steps.close()
@@ -155,6 +156,10 @@ class Waiting(OwnedSocket):
         self._turns += 1
         if self._turns > TURN_EVERY:
             await self._give_turn()
+        return await self._go_on(steps)
+
+    async def _go_on(self, steps: Steps[T]) -> T:
+        """The same, in this very step: nobody comes in between, and no cancellation."""
         progress: Progress | None = None
         try:
             need = next(steps)
@@ -189,20 +194,25 @@ class Waiting(OwnedSocket):
         if not watch.mask & WRITABLE:
             self._arm(watch, WRITABLE)
         waiter = watch.writer = watch.writer or Waiter(self._loop)
-        if self.send_timeout is None:
+        if self._send_timeout is None:
             await waiter
         else:
-            await self._wait_within(progress.seconds_left(self.send_timeout, self._loop.time()), waiter)
+            await self._wait_within(self._send_timeout, progress, waiter)
 
-    async def _wait_within(self, seconds: float, waiter: Waiter) -> None:
+    async def _wait_within(self, limit_s: float, progress: Progress, waiter: Waiter) -> None:
+        loop = self._loop
         expired = False
+        timer: asyncio.TimerHandle
 
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            waiter.wake()
+        def look() -> None:
+            nonlocal expired, timer
+            try:
+                timer = loop.call_later(progress.seconds_left(limit_s, loop.time()), look)
+            except NoProgressError:
+                expired = True
+                waiter.wake()
 
-        timer = self._loop.call_later(seconds, expire)
+        timer = loop.call_later(progress.seconds_left(limit_s, loop.time()), look)
         try:
             await waiter
         finally:
@@ -259,7 +269,7 @@ class Waiting(OwnedSocket):
         if not self._is_here():
             raise WrongLoopError(
                 f"this {self._what} belongs to an event loop that runs in another thread",
-                hint="let its loop close it: loop.call_soon_threadsafe(….close)",
+                hint="let its loop do it: loop.call_soon_threadsafe(….close)",
             )
 
     def _is_here(self) -> bool:
@@ -317,6 +327,16 @@ class Connection(Waiting, Endpoint):
             )
         self._channel.end_sending()
 
+    def end_receiving(self) -> None:
+        """Take no more from the peer (SHUT_RD): what it has sent can be received, then comes the end; what it sends
+        from now on fails with EPIPE. Harmless if repeated, or if it is closed.
+
+        Raises:
+            WrongLoopError: from another thread than the loop's.
+        """
+        self._must_be_here()
+        super().end_receiving()
+
     def abort(self) -> None:
         """End both directions for everybody who holds the socket, and close; idempotent."""
         if not self._channel.is_closed:
@@ -328,10 +348,10 @@ class Connection(Waiting, Endpoint):
             self.close()
 
     def _detach(self) -> tuple[socket.socket, bytes]:
+        self._must_be_here()
         self._open_socket()
         if self._is_used():
             raise BusyError(f"a task is using this {self._what}", hint="cancel it first, then detach")
-        self._must_be_here()
         self._leave_hub()
         return self._detach_socket()
 
