@@ -186,7 +186,7 @@ class Address:
 
     @property
     def descriptor(self) -> int | None:
-        """The number of `fd:3`; None for `fd:NAME` and for every other kind."""
+        """The number, where an inherited socket is named by one; None for every other address."""
         if self.kind is AddressKind.INHERITED and self.name.isdigit():
             return int(self.name)
         return None
