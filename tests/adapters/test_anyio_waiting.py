@@ -134,6 +134,74 @@ async def test_a_stream_whose_loop_is_gone_can_be_closed() -> None:
     peer.close()
 
 
+# A socket that others share
+
+
+@each_wait
+async def test_a_given_socket_that_is_waited_for_stays_blocking_for_whoever_shares_it(wait: Wait) -> None:
+    stream, peer = connected()
+    fill(stream)
+    with socket.socket(fileno=os.dup(stream.fileno())) as theirs:
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait, stream)
+            await wait_all_tasks_blocked()
+            assert os.get_blocking(theirs.fileno())
+            group.cancel_scope.cancel()
+        sock, _ = stream.detach()
+        assert os.get_blocking(theirs.fileno())
+    sock.close()
+    peer.close()
+
+
+async def test_a_given_socket_is_woken_for_bytes_for_room_and_at_the_end() -> None:
+    stream, peer = connected()
+    taken: list[bytes] = []
+
+    async def take() -> None:
+        async for data in stream:
+            taken.append(data)
+
+    async with stream:
+        fill(stream)
+        with anyio.fail_after(5):
+            for _ in range(2):  # what was made for the first wait is there for the next
+                async with anyio.create_task_group() as group:
+                    group.start_soon(stream.send, b"x" * 300_000)
+                    await wait_all_tasks_blocked()
+                    while stream._sending:
+                        drain(peer)
+                        await checkpoint()
+            async with anyio.create_task_group() as group:
+                group.start_soon(take)
+                for data in (b"one", b"two"):
+                    await wait_all_tasks_blocked()
+                    peer.send(data)
+                    while not taken or taken[-1] != data:
+                        await checkpoint()
+                await wait_all_tasks_blocked()
+                drain(peer)
+                peer.close()
+    assert taken == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("ends", [Stream.close, lambda stream: stream.detach()[0].close()])
+async def test_what_a_given_socket_was_waited_for_with_is_closed_with_it(
+    ends: Callable[[Stream], None],
+) -> None:
+    stream, peer = connected()
+    fill(stream)
+    before = len(os.listdir("/proc/self/fd"))
+    for wait in (Waits.receive, Waits.room):
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(wait, stream)
+                await wait_all_tasks_blocked()
+                scope.cancel()
+    ends(stream)
+    assert len(os.listdir("/proc/self/fd")) == before - 1
+    peer.close()
+
+
 # Two tasks
 
 

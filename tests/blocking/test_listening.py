@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import stat
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -387,6 +388,15 @@ def test_a_forgotten_listener_warns_and_is_closed(path: str) -> None:
     with pytest.warns(
         ResourceWarning, match=r"unclosed <afunix.blocking.Listener .*opened at .*test_listening.py"
     ):
+        blocking.listen(path)
+        gc.collect()
+    assert not os.path.exists(path)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_forgotten_listener_is_closed_also_where_warnings_are_errors(path: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
         blocking.listen(path)
         gc.collect()
     assert not os.path.exists(path)

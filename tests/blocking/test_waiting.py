@@ -485,6 +485,22 @@ def test_a_child_can_close_its_copy_while_a_thread_of_the_parent_waits(ends: End
     assert waiting.result() == b"for the parent"
 
 
+def test_a_child_can_receive_where_a_thread_of_the_parent_was_receiving(ends: Ends) -> None:
+    stream, far = ends
+    waiting = Running(stream.receive).until_waiting()
+    pid = fork()
+    if not pid:
+        stream.timeout = 0.01
+        try:
+            stream.receive()
+        except TimedOutError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    far.send(b"for the parent")
+    assert waiting.result() == b"for the parent"
+
+
 def test_a_child_can_go_on_where_a_thread_of_the_parent_was(ends: Ends) -> None:
     stream, far = ends
     waiting = Running(lambda: stream.send(LARGE)).until_waiting()

@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import socket
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -136,8 +137,10 @@ def test_who_closed_it_can_leave_a_reason() -> None:
         endpoint._end_by(reason)
         endpoint._end_by(ClosedError("too late"))
         assert endpoint._fate is reason
-        with pytest.raises(TimedOutError, match="idle"):
-            endpoint.fileno()
+        for _ in range(3):
+            with pytest.raises(TimedOutError, match="idle") as told:
+                endpoint.fileno()
+        assert len(traceback.extract_tb(told.value.__traceback__)) == 3  # not one more each time
 
 
 def test_a_detached_socket_is_the_callers_with_the_bytes_that_were_put_back(pair: Pair) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.kernel.stepping import Interrupt, Pair, go, interrupted, stepped
+from tests.program import PATIENCE_S, environment
 
 from afunix.kernel import send_steps
 from afunix.kernel.send_steps import skip_sent
@@ -42,6 +45,16 @@ def test_a_send_that_is_interrupted_before_its_first_byte_is_a_no_op(stepped_pai
         assert error.bytes_sent == 0
     far.recv(1 << 20)
     assert go(stream._send_steps(b"goes on")) == (None, [])
+
+
+def test_what_could_not_be_sent_with_descriptors_is_its_owners_again() -> None:
+    with stepped() as (stream, far):
+        far.close()
+        data = bytearray(b"x")
+        with pytest.raises(BrokenStreamError) as kept:
+            go(stream._send_fds_steps(data, [0]))
+        data += b"y"
+        assert kept.value.bytes_sent == 0
 
 
 def test_a_send_that_is_interrupted_in_its_middle_cuts() -> None:
@@ -113,6 +126,32 @@ def test_a_socket_of_ours_gets_the_files_pages_though_it_blocked(stepped_pair: P
         assert go(stream._send_file_steps(file.fileno(), 0, None, True))[0] == 6
         os.pwrite(file.fileno(), b"after!", 0)
     assert far.recv(9) == b"after!"  # what it reads are the pages
+
+
+LEFT = """
+import os, signal, socket, sys
+from afunix.kernel.channel import Channel
+from afunix.kernel.stream_steps import StreamSteps
+from afunix.model.errors import BrokenStreamError
+
+signal.signal(signal.SIGPIPE, {handler})
+near, far = socket.socketpair()
+far.close()
+try:
+    with open(sys.executable, "rb") as file:
+        next(StreamSteps(Channel(near))._send_file_steps(file.fileno(), 0, 100, True))
+except BrokenStreamError as error:
+    print("broken", error.bytes_sent)
+"""
+
+
+@pytest.mark.parametrize("handler", ["signal.SIG_DFL", "signal.SIG_IGN", "print"])
+def test_a_file_to_a_peer_that_left_is_broken_and_no_sigpipe_kills(handler: str) -> None:
+    command = [sys.executable, "-c", LEFT.format(handler=handler)]
+    done = subprocess.run(
+        command, env=environment(), stdout=subprocess.PIPE, text=True, check=False, timeout=PATIENCE_S
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["broken 0"])
 
 
 def test_a_send_of_a_file_that_cannot_begin_leaves_the_stream_free(stepped_pair: Pair) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from socket import SOCK_NONBLOCK, SOCK_STREAM
 
 import pytest
 
@@ -59,6 +60,21 @@ def test_plain_one_waits_as_the_descriptor_does_which_stays_as_it_is(
         assert os.get_blocking(fd) is is_blocking
         assert sock.gettimeout() == (None if is_blocking else 0.0)
         assert as_plain_socket(sock) is sock
+
+
+@both
+def test_the_flag_of_one_that_is_not_ours_is_not_even_written_back(
+    is_blocking: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(*args: object) -> None:
+        raise AssertionError("O_NONBLOCK is written")
+
+    near, far = socket.socketpair()
+    os.set_blocking(near.fileno(), is_blocking)
+    monkeypatch.setattr(socket.socket, "setblocking", written)
+    unasked = socket.socket(type=SOCK_STREAM | SOCK_NONBLOCK, fileno=near.detach())
+    with far, as_plain_socket(unasked) as sock, as_plain_socket(as_socket(os.dup(sock.fileno()))) as second:
+        assert sock.gettimeout() == second.gettimeout() == (None if is_blocking else 0.0)
 
 
 @both

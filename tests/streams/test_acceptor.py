@@ -580,3 +580,61 @@ def test_client_that_leaves_after_the_loop_was_closed_is_no_error(
     acceptor.start()
     door.loop.close()
     door.leave(acceptor, door.inside[0])
+
+
+def test_a_rule_that_fails_leaves_no_descriptor(
+    loop: HandTurned, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(sock: socket.socket) -> None:
+        taken.append(sock)
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+    taken: list[socket.socket] = []  # kept: nothing is closed by being forgotten
+    monkeypatch.setattr(module, "peer_credentials", fail)
+    door.open(rules=rules("+any"))
+    door.knock()
+    assert [type(fault) for fault in faults_of(loop)] == [OSError]
+    assert [sock.fileno() for sock in taken] == [-1]
+
+
+def test_a_start_without_descriptors_changes_nothing_and_can_be_ended(
+    loop: HandTurned, door: Door, sock_dir: str
+) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(f"{sock_dir}/i")
+        sock.listen()
+        sock.setblocking(False)
+        inherited = Listener.take(Address.pathname(f"{sock_dir}/i"), sock)
+        with closing(Acceptor([door.listener, inherited], door.inside.append, loop)) as acceptor:
+            with no_descriptors_left():
+                with pytest.raises(OSError, match="Too many open files"):
+                    acceptor.start()
+                door.stack.callback(acceptor.close)
+                acceptor.pause()
+            acceptor.start()
+            door.knock()
+            loop.turn()
+            assert len(door.inside) == 1
+
+
+def test_what_a_forked_child_closes_is_its_own_and_a_place_that_is_free_opens_nothing(
+    loop: HandTurned, door: Door, sock_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(f"{sock_dir}/i")
+        sock.listen()
+        sock.setblocking(False)
+        listener = Listener.take(Address.pathname(f"{sock_dir}/i"), sock)
+        acceptor = Acceptor([listener], door.inside.append, loop, max_clients=1)
+        acceptor.start()
+        (epoll,) = acceptor._epolls.values()
+        (watched,) = acceptor._watched
+        acceptor._full = True
+        acceptor.live = 1
+        with monkeypatch.context() as patch:  # the loop of the parent
+            for name in ("add_reader", "remove_reader"):
+                patch.setattr(loop, name, lambda *args: pytest.fail("the parent's"))
+            acceptor.close_copies()
+            acceptor.release(None)  # type: ignore[arg-type]
+        assert epoll.closed
+        loop.remove_reader(watched)

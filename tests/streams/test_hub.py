@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -269,3 +270,63 @@ def forget_in_child(hub: Hub, watch: Watch, loop: HandTurned) -> int:
 
 def test_events_have_names_that_do_not_overlap() -> None:
     assert READABLE & WRITABLE == READABLE & HUNG_UP == WRITABLE & HUNG_UP == 0
+
+
+# Closed without asking us
+
+
+def test_a_number_that_is_another_watchs_by_now_stays_watched(
+    hub: Hub, loop: HandTurned, new_pair: Pairs
+) -> None:
+    near, far = new_pair()
+    old, new = Watch(near.fileno(), loop), Waits(hub, loop, near)
+    hub.arm(old, READABLE)
+    hub._epoll.unregister(near.fileno())  # what a close and a reuse of the number come to
+    new.start("reader", READABLE)
+    hub.forget(old)
+    far.send(b"x")
+    loop.turn(2)
+    assert new.log == ["reader"]
+    hub.forget(new.watch)
+
+
+def test_a_descriptor_closed_beneath_us_while_a_copy_lives_is_neither_an_error_nor_a_spin(
+    hub: Hub, loop: HandTurned, new_pair: Pairs
+) -> None:
+    near, far = new_pair()
+    other, other_far = new_pair()
+    here, bystander = Waits(hub, loop, near), Waits(hub, loop, other)
+    bystander.start("reader", READABLE)
+    here.start("reader", READABLE).cancel()
+    here.start("hangup", 0)
+    copy = near.dup()
+    near.close()
+    far.send(b"x")
+    loop.turn(3)
+    assert here.log == ["hangup"]
+    assert (here.watch.mask, polls(hub, loop)) == (0, 0)
+    other_far.send(b"x")
+    loop.turn(2)
+    assert bystander.log == ["reader"]
+    hub.forget(bystander.watch)
+    copy.close()
+
+
+def test_without_descriptors_a_stray_is_shed_later(
+    hub: Hub, loop: HandTurned, new_pair: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    near, far = new_pair()
+    here = Waits(hub, loop, near)
+    hub.arm(here.watch, READABLE)
+    copy = near.dup()
+    near.close()
+    far.send(b"x")
+    with monkeypatch.context() as patch:
+        patch.setattr("afunix.streams.hub.select.epoll", refuse)
+        loop.turn(3)
+        assert len(hub._epoll.poll(0)) == 1
+    assert polls(hub, loop) == 0
+    copy.close()

@@ -504,3 +504,28 @@ def test_descriptors_come_in_through_an_inherited_listener_that_refused_them(run
                         assert len(received.fds) == 1
 
     run(main())
+
+
+def test_a_shortage_while_it_joins_the_loop_is_waited_for_and_leaves_nothing_behind(
+    run: Run, path: str
+) -> None:
+    async def main() -> None:
+        with shared(path) as other, afunix.listen(f"{path}2") as anybody:
+            waiting = asyncio.create_task(anybody.accept())  # the hub has its descriptor
+            await turns()
+            members = hub.Hub.of(asyncio.get_running_loop())._members
+            fd = other.copy()
+            with afunix.listen(f"fd:{fd}") as listener:
+                client = other.connect()
+                with no_descriptors_left():
+                    accepting = asyncio.create_task(listener.accept())
+                    await asyncio.wait([accepting], timeout=0.2)
+                    assert not accepting.done()
+                    assert hub.Hub.of(asyncio.get_running_loop())._members == members
+                async with await accepting as stream:
+                    client.send(b"x")
+                    assert await stream.receive() == b"x"
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    run(main())

@@ -26,6 +26,7 @@ import afunix
 from afunix.events import AcceptPaused, AcceptResumed, Event, Refused, Stopping
 from afunix.kernel.listener import Listener as BoundListener
 from afunix.streams import hub
+from afunix.streams.acceptor import Acceptor
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -750,3 +751,26 @@ def read_for_ever(client: socket.socket) -> None:
     with suppress(OSError):
         while client.recv(65536):
             pass
+
+
+def test_a_start_without_descriptors_for_an_inherited_listener_leaves_nothing_behind(
+    run: Run, sock_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(f"{sock_dir}/i")
+            sock.listen()
+            os.set_blocking(sock.fileno(), False)
+            server = afunix.serve(echo, f"{sock_dir}/own", f"fd:{os.dup(sock.fileno())}")
+            with monkeypatch.context() as patch, pytest.raises(OSError, match="Too many open files"):
+                patch.setattr(Acceptor, "_watched_fd", out_of_descriptors)
+                await server.start()
+            assert os.listdir(sock_dir) == ["i"]
+            assert not hub._HUBS
+            async with server:
+                pass
+
+    def out_of_descriptors(acceptor: Acceptor, listener: BoundListener) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    run(main())

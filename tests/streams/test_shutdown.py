@@ -480,3 +480,28 @@ def test_a_forked_child_takes_nothing_from_its_parent(run: Run, path: str, how: 
                 assert await newcomer.ask(b"z") == b"z"
 
     run(main())
+
+
+def test_a_forked_child_that_aborts_closes_its_copy_of_what_watches_an_inherited_listener(
+    run: Run, path: str
+) -> None:
+    async def main() -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(path)
+            sock.listen()
+            sock.setblocking(False)
+            async with afunix.serve(echo, f"fd:{os.dup(sock.fileno())}") as server:
+                (epoll,) = server._acceptor._epolls.values()
+                pid = os.fork()
+                if not pid:
+                    status = 1
+                    try:
+                        server.abort()
+                        status = 0 if epoll.closed else 2
+                    finally:
+                        os._exit(status)
+                assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+                with Visitor(path) as visitor:
+                    assert await visitor.ask(b"x") == b"x"
+
+    run(main())

@@ -126,7 +126,8 @@ class Stream(Waiting, UNIXSocketStream):
         `async for` ends at the end of the stream. It can be left at any line: the others are still there.
 
         Raises:
-            LineTooLongError: a line is longer than `max_bytes`, its newline included; its bytes are unread.
+            LineTooLongError: a line is longer than `max_bytes`, its newline included, which an unfinished last line is
+                counted with; its bytes are unread.
             Otherwise as `receive`.
         """
         must_be_positive(max_bytes, "max_bytes")

@@ -1,6 +1,7 @@
 """How an anyio task waits for a stream: with `anyio.wait_readable` and `wait_writable`, on asyncio and on trio.
 
 Going through steps, `send_timeout`, hang-ups and every end. Our errors become anyio's at one border, `_ANYIOS`.
+Loops may make what they wait for non-blocking (uvloop does): a socket that others may share is no loop's to see.
 Nothing here may know which backend runs, or what is moved.
 """
 
@@ -64,6 +65,7 @@ class Waiting(StreamSteps):
     ) -> None:
         """Not for users: see `anyio_stream.attach`."""
         self._hangup: select.epoll | None = None
+        self._watches: dict[int, select.epoll] = {}  # by the event; of a socket that is not ours
         self._observer = observer
         self._opened_at = opened_at
         super().__init__(channel, local, remote, accept_fds=accept_fds, send_timeout=send_timeout)
@@ -99,7 +101,8 @@ class Waiting(StreamSteps):
         if channel.is_closed:
             return
         if self._receiving or self._sending:
-            anyio.notify_closing(channel.fd)
+            for fd in (channel.fd, *(watch.fileno() for watch in self._watches.values())):
+                anyio.notify_closing(fd)
         if self._hangup is not None:
             anyio.notify_closing(self._hangup.fileno())
         self._close_channel()
@@ -107,9 +110,14 @@ class Waiting(StreamSteps):
     def _close_channel(self) -> None:
         channel = self._channel
         fd = channel.fd
+        self._close_watches()
         channel.close()
         if self._observer is not None:
             self._observer(Closed(fd, channel.connection, channel.bytes_received, channel.bytes_sent))
+
+    def _close_watches(self) -> None:
+        while self._watches:
+            self._watches.popitem()[1].close()
 
     async def aclose(self) -> None:
         """`close`, then a checkpoint. The stream is closed also if this is cancelled."""
@@ -129,7 +137,9 @@ class Waiting(StreamSteps):
             raise BusyError(
                 "a task is waiting for this stream's hang-up", hint="cancel it first, then detach"
             )
-        return self._detach_socket()
+        given = self._detach_socket()
+        self._close_watches()
+        return given
 
     def __del__(self) -> None:
         try:
@@ -186,19 +196,42 @@ class Waiting(StreamSteps):
         if need is Need.TURN:
             await checkpoint()
         else:
-            await self._wait(anyio.wait_readable, self._channel.fd)
+            await self._wait_until(select.EPOLLIN)
 
     async def _wait_to_send(self, progress: Progress) -> None:
         limit_s = self._send_timeout
         if limit_s is None:
-            await self._wait(anyio.wait_writable, self.fileno())
+            await self._wait_until(select.EPOLLOUT)
             return
         while True:
             seconds = progress.seconds_left(limit_s, anyio.current_time())
             with anyio.move_on_after(seconds) as look:
-                await self._wait(anyio.wait_writable, self.fileno())
+                await self._wait_until(select.EPOLLOUT)
             if not look.cancelled_caught:
                 return
+
+    async def _wait_until(self, event: int) -> None:
+        """EPOLLIN or EPOLLOUT: in the loop if the socket is ours, else in an epoll that the loop waits for."""
+        fd = self.fileno()
+        if not self._channel.is_ours:
+            await self._wait(anyio.wait_readable, self._watch_for(event, fd).fileno())
+        elif event == select.EPOLLIN:
+            await self._wait(anyio.wait_readable, fd)
+        else:
+            await self._wait(anyio.wait_writable, fd)
+
+    def _watch_for(self, event: int, fd: int) -> select.epoll:
+        """Made at the first wait for `event`, and kept until the end: most streams never wait for room."""
+        watch = self._watches.get(event)
+        if watch is None:
+            watch = select.epoll()
+            try:
+                watch.register(fd, event)
+            except BaseException:
+                watch.close()
+                raise
+            self._watches[event] = watch
+        return watch
 
     async def _wait(self, ready: Callable[[int], Awaitable[None]], fd: int) -> None:
         try:

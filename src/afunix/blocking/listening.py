@@ -289,8 +289,10 @@ class Listener:
             return  # it was never made
         if not gate.is_shut:
             where = f", opened at {self._opened_at}" if self._opened_at else ""
-            warnings.warn(f"unclosed {self!r}{where}", ResourceWarning, source=self, stacklevel=2)
-            self.close()
+            try:
+                warnings.warn(f"unclosed {self!r}{where}", ResourceWarning, source=self, stacklevel=2)
+            finally:  # a warning may be an error
+                self.close()
 
     def __repr__(self) -> str:
         state = "closed" if self._gate.is_shut else f"fd={self._core.fd}"

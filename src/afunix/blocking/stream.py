@@ -112,7 +112,8 @@ class Stream(Waiting, StreamSteps):
         each line.
 
         Raises:
-            LineTooLongError: a line is longer than `max_bytes`, its newline included; its bytes are unread.
+            LineTooLongError: a line is longer than `max_bytes`, its newline included, which an unfinished last line is
+                counted with; its bytes are unread.
             Otherwise as `receive`.
         """
         must_be_positive(max_bytes, "max_bytes")
@@ -203,7 +204,8 @@ class Stream(Waiting, StreamSteps):
         """The bytes of a regular file from `offset` on, `count` of them or all: how many went.
 
         They are copied, so that what was sent does not change with the file. With `zero_copy` its pages go
-        (sendfile(2)): faster, and whoever writes to the file before the peer has read changes what it reads.
+        (sendfile(2)): faster, and whoever writes to the file before the peer has read changes what it reads. A
+        program in which SIGPIPE kills gets copies all the same: sendfile(2) cannot be told not to send it.
 
         Raises:
             OSError: `file` cannot be read there (ESPIPE: it is a pipe). Otherwise as `send`.

@@ -211,8 +211,10 @@ class Waiting(Endpoint):
         if gate.is_shut or self._is_detached:
             return
         where = f", opened at {self._opened_at}" if self._opened_at else ""
-        warnings.warn(f"unclosed {self!r}{where}", ResourceWarning, source=self, stacklevel=2)
-        self.close()
+        try:
+            warnings.warn(f"unclosed {self!r}{where}", ResourceWarning, source=self, stacklevel=2)
+        finally:  # a warning may be an error
+            self.close()
 
     def __repr__(self) -> str:
         fd = self._channel.fd
@@ -276,6 +278,7 @@ class Waiting(Endpoint):
         if self._generation != turnstile.generation:
             self._generation = turnstile.generation
             self._receiving = self._sending = False
+            self._receive_poll = None  # which a thread of the parent may have been in
 
 
 def _close_and_tell(channel: Channel, observer: Observer) -> None:

@@ -171,7 +171,7 @@ class OwnedSocket:
 
     def _closed_error(self) -> AfunixError:
         if self._fate is not None:
-            return self._fate
+            return self._fate.with_traceback(None)  # or it would grow each time
         how = "was detached" if self._is_detached else "is closed"
         return ClosedError(f"this {self._what} {how}", hint="its counters and addresses can still be read")
 

@@ -7,6 +7,7 @@ sending, for what came next would be taken for its rest.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 
 from .descriptors import Descriptor, explain_not_open, explain_unreadable, numbers_of
@@ -103,17 +104,18 @@ class SendSteps(Endpoint):
         if not data:
             raise ValueError("descriptors need at least one byte to travel with: data is empty")
         self._must_be_sendable()
-        return self._try_send_fds(as_bytes_view(data), fds)
+        with as_bytes_view(data) as view:  # let go of also when it fails: a bytearray is its owner's again
+            return self._try_send_fds(view, fds)
 
     def _send_fds_rest(self, data: Data, fds: Sequence[int], sent: int) -> Steps[None]:
         """What is left of `data` after `sent` bytes; `fds` went with the first of them."""
-        view = as_bytes_view(data)
         self._begin_sending()
         try:
-            while not sent:
-                yield from self._wait_for_room(len(view))
-                sent = self._try_send_fds(view, fds)
-            yield from self._send_rest(view, sent)
+            with as_bytes_view(data) as view:
+                while not sent:
+                    yield from self._wait_for_room(len(view))
+                    sent = self._try_send_fds(view, fds)
+                yield from self._send_rest(view, sent)
         finally:
             self._sending = False
 
@@ -159,7 +161,11 @@ class SendSteps(Endpoint):
                 self._cut_at(gone, count)
 
     def _can_send_pages(self) -> bool:
-        """sendfile(2) knows no MSG_DONTWAIT: a blocking socket, if its flag is not ours, would hold everybody up."""
+        """sendfile(2) knows no MSG_DONTWAIT: a blocking socket, if its flag is not ours, would hold everybody up.
+        Nor MSG_NOSIGNAL: with SIGPIPE as it is by default, or as we cannot know, a peer that left would kill us.
+        """
+        if signal.getsignal(signal.SIGPIPE) in (signal.SIG_DFL, None):
+            return False
         channel = self._channel
         if os.get_blocking(channel.fd):
             if not channel.is_ours:

@@ -37,12 +37,19 @@ def as_plain_socket(sock: SocketType, *, is_ours: bool = False) -> socket.socket
 
     One that `is_ours` blocks from now on, as a new socket does. The O_NONBLOCK of any other stays as it is. Its timeout
     is None where the descriptor blocks and 0 where it does not, whatever `socket.setdefaulttimeout` says.
+
+    That of one that is not ours is not even written back, for who shares it may change it at the same time; only where
+    it blocks in a program that has a default timeout is there no other way.
     """
     blocks = is_ours or os.get_blocking(sock.fileno())
-    if isinstance(sock, socket.socket):
+    timeout = None if blocks else 0.0
+    if isinstance(sock, socket.socket) and (is_ours or sock.gettimeout() == timeout):
         plain = sock
     else:
-        plain = socket.socket(sock.family, sock.type | SOCK_NONBLOCK, sock.proto, sock.fileno())
+        # As SOCK_NONBLOCK says, the flag is left alone; without it, if there is no default timeout.
+        is_left_alone = 0 if blocks and socket.getdefaulttimeout() is None else SOCK_NONBLOCK
+        plain = socket.socket(sock.family, sock.type | is_left_alone, sock.proto, sock.fileno())
         sock.detach()
-    plain.setblocking(blocks)  # of one that is not ours: what it is
+    if is_ours or plain.gettimeout() != timeout:
+        plain.setblocking(blocks)
     return plain

@@ -69,6 +69,7 @@ class Acceptor:
         self._epolls: dict[Listener, select.epoll] = {}
         self._polls = {listener: _poll_of(listener) for listener in self._listeners}
         self._watching = False
+        self._watched: list[int] = []
         self._running = False
         self._short = False
         self._full = False
@@ -121,12 +122,15 @@ class Acceptor:
         wanted = self._running and not self._short and not self._full
         if wanted is self._watching:
             return
-        self._watching = wanted
-        for listener in self._listeners:
-            fd = self._watched_fd(listener)
-            if wanted:
+        if wanted:
+            # All of them first: whoever runs out of descriptors here has changed nothing, and asks for none at the end.
+            self._watched = [self._watched_fd(listener) for listener in self._listeners]
+            self._watching = True
+            for fd, listener in zip(self._watched, self._listeners, strict=True):
                 self._loop.add_reader(fd, self._on_readable, listener)
-            else:
+        else:
+            self._watching = False
+            for fd in self._watched:
                 self._loop.remove_reader(fd)
 
     def _watched_fd(self, listener: Listener) -> int:
@@ -137,8 +141,13 @@ class Acceptor:
             return listener.ready_fd
         epoll = self._epolls.get(listener)
         if epoll is None:
-            epoll = self._epolls[listener] = select.epoll()
-            epoll.register(listener.fd, select.EPOLLIN)
+            epoll = select.epoll()
+            try:
+                epoll.register(listener.fd, select.EPOLLIN)
+            except BaseException:
+                epoll.close()
+                raise
+            self._epolls[listener] = epoll
         return epoll.fileno()
 
     def _on_readable(self, listener: Listener) -> None:
@@ -167,10 +176,10 @@ class Acceptor:
         if self._pause_s:
             self._pause_s = 0.0
             self._tell_resumed()
-        if self._checks and not self._may_enter(sock, listener):
-            sock.close()
-            return True
         try:
+            if self._checks and not self._may_enter(sock, listener):
+                sock.close()
+                return True
             if listener.is_stream:
                 sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # else an out-of-band byte is silently lost
             channel = self._make_channel(sock, self.accepted + 1)
@@ -260,6 +269,14 @@ class Acceptor:
     def close(self) -> None:
         """Stop for good: no reader, no timer left. The listeners stay open."""
         self.pause()
+        self._close_epolls()
+
+    def close_copies(self) -> None:
+        """The same in a forked child, where the loop's interest is the parent's: it is not asked to end."""
+        self._running = self._watching = False
+        self._close_epolls()
+
+    def _close_epolls(self) -> None:
         for epoll in self._epolls.values():
             epoll.close()
         self._epolls.clear()

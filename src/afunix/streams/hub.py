@@ -48,7 +48,7 @@ class Watch:
 class Hub:
     """Wakes whom an event concerns. One for each loop, from `Hub.of`; `join` it, and the last who leaves closes it."""
 
-    __slots__ = ("_epoll", "_generation", "_loop", "_members", "_watches")
+    __slots__ = ("_epoll", "_generation", "_has_strays", "_loop", "_members", "_watches")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -56,6 +56,7 @@ class Hub:
         self._generation = forks
         self._watches: dict[int, Watch] = {}
         self._members = 0
+        self._has_strays = False
         try:
             loop.add_reader(self._epoll.fileno(), self._turn)
         except BaseException:
@@ -103,18 +104,23 @@ class Hub:
         """The descriptor is about to be closed, or is somebody else's from now on. Idempotent."""
         if watch.mask:
             watch.mask = 0
+            if self._watches.get(watch.fd) is not watch:
+                self._has_strays = True
+                return  # somebody closed it without asking us, and the number is another's by now
             del self._watches[watch.fd]
             if self.is_ours:  # in a forked child it would be the parent's interest that ends
                 try:
                     self._epoll.unregister(watch.fd)
-                except OSError:
-                    pass  # somebody closed it without asking us: then nothing is registered any more
+                except OSError:  # somebody closed it without asking us
+                    self._has_strays = True
 
     def _turn(self) -> None:
         watches = self._watches
         for fd, events in self._epoll.poll(0, BATCH):
             watch = watches.get(fd)
             if watch is None:  # somebody who was served before it in this turn closed it
+                if self._has_strays:
+                    self._shed_strays()
                 continue
             reader = watch.reader
             callback = reader.callback
@@ -146,7 +152,38 @@ class Hub:
             self.forget(watch)
         else:
             watch.mask &= ~unclaimed
-            self._epoll.modify(watch.fd, watch.mask & ~_REGISTERED)
+            try:
+                self._epoll.modify(watch.fd, watch.mask & ~_REGISTERED)
+            except OSError:
+                self._give_up(watch)
+
+    def _give_up(self, watch: Watch) -> None:
+        """It cannot be watched, somebody closed it without asking us: whoever waits learns that by trying."""
+        self.forget(watch)
+        for waiter in watch.waiters():
+            waiter.wake()
+
+    def _shed_strays(self) -> None:
+        """Watch with a new epoll. While a copy of a closed descriptor lives the old one reports it, in every turn, and
+        there is no number left by which that could be taken back (epoll(7)).
+        """
+        try:
+            fresh = select.epoll()
+        except OSError:
+            return  # out of descriptors: the next turn tries again
+        self._has_strays = False
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        self._epoll = fresh
+        self._loop.add_reader(fresh.fileno(), self._turn)
+        lost = []
+        for watch in self._watches.values():
+            try:
+                fresh.register(watch.fd, watch.mask & ~_REGISTERED)
+            except OSError:
+                lost.append(watch)
+        for watch in lost:  # last: who is woken may arm, and forget
+            self._give_up(watch)
 
     def close(self) -> None:
         """Watch nothing any more; idempotent."""

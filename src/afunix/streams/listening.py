@@ -106,12 +106,20 @@ class Listener:
             WrongLoopError: another event loop accepts here, or the parent of this process.
             OSError: accept(2) failed for a reason that does not pass.
         """
+        pause = 0.0
         while True:
             self._turns += 1
             if self._turns > TURN_EVERY:  # before anybody is taken: if that is cancelled nobody was
                 self._turns = 0
                 await asyncio.sleep(0)
-            watch = self._joined_watch()
+            try:
+                watch = self._joined_watch()
+            except OSError as error:
+                if classify(error.errno) is not AcceptFailure.SHORTAGE:
+                    raise
+                pause = next_pause(pause)
+                await asyncio.sleep(pause)
+                continue
             if is_waiting(watch.reader):
                 raise BusyError("another task is accepting on this listener", hint="one at a time")
             sock, name = await self._next_client(watch)
@@ -169,10 +177,10 @@ class Listener:
         self.fileno()
         loop = asyncio.get_running_loop()
         if self._watch is None:
-            self._hub = Hub.of(loop)
-            self._hub.join()
-            self._watch = Watch(self._core.ready_fd, loop)
-            self._loop = loop
+            watch = Watch(self._core.ready_fd, loop)  # may fail, and so may the hub: then nothing was joined
+            hub = Hub.of(loop)
+            hub.join()
+            self._hub, self._watch, self._loop = hub, watch, loop
         if self._loop is not loop:
             raise _wrong_loop()
         return self._watch

@@ -142,5 +142,7 @@ class Shutdown:
         if self.is_ours:
             self._acceptor.close()
             self._unlink()
+        else:
+            self._acceptor.close_copies()
         for listener in self._listeners:
             listener.close()

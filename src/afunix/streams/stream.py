@@ -108,7 +108,8 @@ class Stream(Connection, StreamSteps):
         `async for` ends at the end of the stream. It can be left at any line: the others are still there.
 
         Raises:
-            LineTooLongError: a line is longer than `max_bytes`, its newline included; its bytes are unread.
+            LineTooLongError: a line is longer than `max_bytes`, its newline included, which an unfinished last line is
+                counted with; its bytes are unread.
             Otherwise as `receive`.
         """
         must_be_positive(max_bytes, "max_bytes")
@@ -206,7 +207,8 @@ class Stream(Connection, StreamSteps):
 
         They are copied, so that what was sent does not change with the file. With `zero_copy` its pages go
         (sendfile(2)): faster, and whoever writes to the file before the peer has read changes what it reads. Reading
-        from a disk holds the loop up.
+        from a disk holds the loop up. A program in which SIGPIPE kills gets copies
+        all the same: sendfile(2) cannot be told not to send it.
 
         Raises:
             OSError: `file` cannot be read there (ESPIPE: it is a pipe). Otherwise as `send`.
