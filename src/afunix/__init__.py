@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from .model.stream_state import ServerStats, State, Stats
     from .streams.bridge import as_asyncio
     from .streams.datagrams import DatagramSocket, open_datagrams
-    from .streams.listening import Listener, listen
+    from .streams.listener_opening import listen
+    from .streams.listening import Listener
     from .streams.opening import attach, connect, pair
     from .streams.packet_opening import PacketListener, attach_packets, connect_packets, listen_packets
     from .streams.packets import PacketStream
@@ -131,7 +132,7 @@ _HOMES = dict.fromkeys(__all__, "model.errors") | {
     "RuleError": "model.rules",
     "Rules": "kernel.written_rules",
     "Listener": "streams.listening",
-    "listen": "streams.listening",
+    "listen": "streams.listener_opening",
     "Server": "streams.server",
     "serve": "streams.serving",
     "Stream": "streams.stream",

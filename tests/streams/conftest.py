@@ -9,6 +9,10 @@ from contextlib import ExitStack, closing
 import pytest
 from tests.loops import HandTurned
 
+from afunix.kernel.channel import Channel
+from afunix.model import events
+from afunix.streams.connection import Connection
+
 
 @pytest.fixture
 def loop() -> Iterator[HandTurned]:
@@ -29,3 +33,28 @@ def new_pair() -> Iterator[Callable[..., tuple[socket.socket, socket.socket]]]:
             return one, other
 
         yield make
+
+
+@pytest.fixture
+def told() -> list[events.Event]:
+    return []
+
+
+@pytest.fixture
+def ends(loop: HandTurned, told: list[events.Event]) -> Iterator[tuple[Connection, socket.socket]]:
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    connection = Connection(Channel(near), loop=loop, observer=told.append)
+    with far:
+        yield connection, far
+    connection.close()
+
+
+@pytest.fixture
+def connection(ends: tuple[Connection, socket.socket]) -> Connection:
+    return ends[0]
+
+
+@pytest.fixture
+def far(ends: tuple[Connection, socket.socket]) -> socket.socket:
+    return ends[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,39 +16,15 @@ from tests.loops import HandTurned
 from afunix.kernel.channel import Channel
 from afunix.kernel.steps import Need, NoProgressError, Steps
 from afunix.model import events
-from afunix.model.errors import BusyError, ClosedError, TimedOutError, WrongLoopError
+from afunix.model.errors import ClosedError, TimedOutError, WrongLoopError
 from afunix.model.stream_state import State
+from afunix.streams.connection import Connection
 from afunix.streams.hub import _HUBS
 from afunix.streams.stream import Stream
-from afunix.streams.waiting import Connection, caller
+from afunix.streams.waiting import caller
 from afunix.testing import Faults
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def told() -> list[events.Event]:
-    return []
-
-
-@pytest.fixture
-def ends(loop: HandTurned, told: list[events.Event]) -> Iterator[tuple[Connection, socket.socket]]:
-    near, far = socket.socketpair()
-    far.setblocking(False)
-    connection = Connection(Channel(near), loop=loop, observer=told.append)
-    with far:
-        yield connection, far
-    connection.close()
-
-
-@pytest.fixture
-def connection(ends: tuple[Connection, socket.socket]) -> Connection:
-    return ends[0]
-
-
-@pytest.fixture
-def far(ends: tuple[Connection, socket.socket]) -> socket.socket:
-    return ends[1]
 
 
 def three_needs() -> Steps[str]:
@@ -224,30 +199,6 @@ def test_from_another_thread_it_is_not_closed(connection: Connection) -> None:
                 assert mine.state is State.OPEN
 
     asyncio.run(main())
-
-
-def test_detached_the_descriptor_is_watched_by_nobody(
-    loop: HandTurned, connection: Connection, far: socket.socket
-) -> None:
-    task = loop.create_task(connection.wait_hangup())
-    loop.turn(2)
-    with pytest.raises(BusyError):
-        connection._detach()
-    task.cancel()
-    loop.turn(2)
-    sock, unread = connection._detach()
-    with sock:
-        far.send(b"x")
-        assert (sock.recv(1), unread, connection.state) == (b"x", b"", State.DETACHED)
-    assert loop not in _HUBS
-
-
-def test_abort_ends_it_for_everybody_who_holds_the_socket(connection: Connection, far: socket.socket) -> None:
-    with socket.socket(fileno=os.dup(connection.fileno())) as copy:
-        connection.abort()
-        connection.abort()
-        assert copy.recv(1) == b""
-        assert far.recv(1) == b""
 
 
 def test_forgotten_it_warns_and_is_closed(loop: HandTurned, far: socket.socket) -> None:

@@ -19,7 +19,8 @@ from ..model.events import Observer
 from ..model.patience import must_be_limit
 from ..model.retry import Retry
 from ..model.rules import Rules
-from .listening import Listener, open_listener
+from .listener_opening import open_listener
+from .listening import Listener
 from .observing import observer_for
 from .opening import Addressed, must_have_a_loop, open_connection, remote_of
 from .packets import PacketStream

@@ -13,7 +13,7 @@ from ..kernel.descriptors import Descriptor, Received
 from ..kernel.packet_steps import PacketSteps
 from ..kernel.steps import Data
 from ..model.errors import BusyError, EndOfStream
-from .waiting import Connection
+from .connection import Connection
 
 
 class PacketStream(Connection, PacketSteps):

@@ -17,7 +17,8 @@ from ..kernel.listener import Ownership
 from ..model.address import Address
 from ..model.errors import AddressError, ClosedError, WrongTypeError
 from ..model.events import Observer
-from .listening import Listener, Written, open_listener
+from .listener_opening import open_listener
+from .listening import Listener, Written
 
 Addressed: TypeAlias = "Written | Listener | BoundListener | socket.socket"
 """Where a server listens: an address, or a listener that becomes the server's."""

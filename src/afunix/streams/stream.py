@@ -16,8 +16,9 @@ from ..kernel.receive_steps import CHUNK_BYTES, size_within
 from ..kernel.steps import Data, must_be_positive
 from ..kernel.stream_steps import StreamSteps
 from ..model.errors import EndOfStream
+from .connection import Connection
 from .hub import READABLE
-from .waiting import TURN_EVERY, Connection
+from .waiting import TURN_EVERY
 
 
 class Stream(Connection, StreamSteps):
