@@ -1,30 +1,65 @@
-"""Which processes hold a socket of a given name: for the words of a refusal, and for nothing else.
+"""Which processes have a socket open: for people to read, and for no decision.
 
-/proc/net/unix tells the names of this network namespace and the inode of each socket, /proc/PID/fd who has
-that inode open. Both are hints. A name is the one given to bind(2): of a path that was renamed it is the old
-one, of a relative path it is relative to a directory that nobody remembers; so a candidate counts only if the
-name, looked up where its process stands, leads to the very file. A name with a newline in it can forge a row.
-And an ordinary user sees the descriptors of his own processes only.
+/proc/PID/fd tells the inodes of a process's sockets, of one's own processes without root. A process may be gone,
+and a descriptor closed, while it is looked at: then it is left out. For the words of a refusal the holders of a
+*name* are wanted. A name is the one given to bind(2): of a path that was renamed it is the old one, of a relative
+path it is relative to a directory that nobody remembers; so a candidate counts only if the name, looked up where
+its process stands, leads to the very file.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 
+from ..model.address import AddressKind
 from ..model.ownership import Holder
+from ..model.socket_table import Owner, SocketEntry, TableState
 from .names import comm_of
+from .socket_table import read_table
 
-__all__ = ["Holder", "holders_of_abstract", "holders_of_path"]
+__all__ = [
+    "Holder",
+    "Owners",
+    "find_owners",
+    "holders_of_abstract",
+    "holders_of_path",
+    "leads_to",
+    "seen_from_here",
+]
 
-_ROW = re.compile(rb"[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ ([0-9A-F]{4}) ([0-9A-F]{2}) +([0-9]+) (.+)")
-"""Num RefCount Protocol Flags Type St Inode Path, see proc_net(5)."""
-
-_DATAGRAM = b"0002"
-_CONNECTED = b"03"
+_SOCKET = "socket:["
 _THROUGH_DESCRIPTOR = b"/proc/self/fd/"
-_SOCKET_LINK = re.compile(r"socket:\[([0-9]+)\]")
+
+
+@dataclass(slots=True)
+class Owners:
+    """Who has which socket open, as far as it may be seen; `unreadable` processes may not be looked into."""
+
+    by_inode: dict[int, list[Owner]] = field(default_factory=dict)
+    unreadable: int = 0
+
+    def of(self, inode: int) -> list[Owner]:
+        """The processes that have the socket `inode` open, by pid and descriptor; empty if none can be seen."""
+        return self.by_inode.get(inode, [])
+
+
+def find_owners(inodes: Collection[int] | None = None) -> Owners:
+    """Look through all processes that may be looked into, for the sockets `inodes` (None: for any)."""
+    owners = Owners()
+    for pid in _processes():
+        try:
+            found = list(_sockets_of(pid, inodes))
+        except PermissionError:
+            owners.unreadable += 1
+            continue
+        if found:
+            comm, uid = comm_of(pid), effective_uid(pid)
+            for fd, inode in found:
+                owners.by_inode.setdefault(inode, []).append(Owner(pid, fd, comm, uid))
+    return owners
 
 
 def holders_of_path(path: str | bytes) -> list[Holder]:
@@ -34,85 +69,95 @@ def holders_of_path(path: str | bytes) -> list[Holder]:
     except OSError:
         return []
     base = os.path.basename(os.fsencode(path))
-    names = {inode: name for inode, name in _bound_sockets() if os.path.basename(name) == base}
-    return [
-        _holder(pid)
-        for pid, inodes in _processes_with(names)
-        if any(_leads_to(pid, names[inode], file) for inode in inodes)
-    ]
+
+    def has_that_name(entry: SocketEntry) -> bool:
+        return entry.address.kind is AddressKind.PATHNAME and os.path.basename(entry.address.name) == base
+
+    bound = _bound(has_that_name)
+    return _holders(bound, lambda pid, name: leads_to(pid, name, file))
 
 
 def holders_of_abstract(name: bytes) -> list[Holder]:
     """Processes with a socket open that is bound to the abstract `name` (no leading NUL), by pid."""
-    shown = b"@" + name.replace(b"\0", b"@")
-    inodes = {inode for inode, found in _bound_sockets() if found == shown}
-    return [_holder(pid) for pid, _ in _processes_with(inodes)]
+    bound = _bound(lambda entry: entry.address.kind is AddressKind.ABSTRACT and entry.address.name == name)
+    return _holders(bound, lambda pid, name: True)
 
 
-def _bound_sockets() -> Iterator[tuple[int, bytes]]:
-    """Inode and name of each socket that was bound itself; what a listener accepted bears its name too."""
+def leads_to(pid: int, name: bytes, file: os.stat_result) -> bool:
+    """Does the bound `name`, looked up where the process `pid` stands, lead to `file`?"""
     try:
-        with open("/proc/net/unix", "rb") as table:
-            rows = table.read().split(b"\n")
-    except OSError:
-        return
-    for row in rows:
-        found = _ROW.fullmatch(row)
-        if found is not None and (found[1] == _DATAGRAM or found[2] != _CONNECTED):
-            yield int(found[3]), found[4]
-
-
-def _processes_with(inodes: Collection[int]) -> Iterator[tuple[int, set[int]]]:
-    """Each visible process that has one of these sockets open, by pid, with those it has."""
-    if not inodes:
-        return
-    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
-        found = _socket_inodes(pid).intersection(inodes)
-        if found:
-            yield pid, found
-
-
-def _socket_inodes(pid: int) -> set[int]:
-    """The sockets that a process has open; none if it is gone or not ours to see."""
-    directory = f"/proc/{pid}/fd"
-    try:
-        links = [_read_link(f"{directory}/{fd}") for fd in os.listdir(directory)]
-    except OSError:
-        return set()
-    return {int(found[1]) for found in map(_SOCKET_LINK.fullmatch, links) if found is not None}
-
-
-def _read_link(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""  # closed since it was listed
-
-
-def _leads_to(pid: int, name: bytes, file: os.stat_result) -> bool:
-    """Does `name`, looked up where the process stands, lead to `file`?"""
-    process = b"/proc/%d" % pid
-    if name.startswith(_THROUGH_DESCRIPTOR):
-        there = process + name.removeprefix(b"/proc/self")
-    elif name.startswith(b"/"):
-        there = process + b"/root" + name
-    else:
-        there = process + b"/cwd/" + name
-    try:
-        return os.path.samestat(os.lstat(there), file)
+        return os.path.samestat(os.lstat(seen_from_here(pid, name)), file)
     except OSError:
         return False
 
 
-def _holder(pid: int) -> Holder:
-    return Holder(pid, comm_of(pid), _effective_uid(pid))
+def seen_from_here(pid: int, name: bytes) -> bytes:
+    """The path that leads to what `name` means where the process `pid` stands: in its root, in its directory."""
+    process = b"/proc/%d" % pid
+    if name.startswith(_THROUGH_DESCRIPTOR):
+        return process + name.removeprefix(b"/proc/self")
+    return process + (b"/root" if name.startswith(b"/") else b"/cwd/") + name
 
 
-def _effective_uid(pid: int) -> int | None:
+def effective_uid(pid: int) -> int | None:
     """From /proc/PID/status: /proc/PID itself is root's for a process that changed its uid (proc(5))."""
     try:
-        with open(f"/proc/{pid}/status", "rb") as file:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
             found = re.search(rb"^Uid:\t[0-9]+\t([0-9]+)", file.read(), re.MULTILINE)
     except OSError:
         return None
     return int(found[1]) if found is not None else None
+
+
+def _bound(is_wanted: Callable[[SocketEntry], bool]) -> dict[int, bytes]:
+    """Inode and name of each wanted socket that was bound itself; what a listener accepted bears its name too."""
+    try:
+        sockets = read_table().sockets.values()
+    except OSError:
+        return {}
+    return {
+        entry.inode: entry.address.name
+        for entry in sockets
+        if is_wanted(entry) and (entry.type == "dgram" or entry.state is not TableState.CONNECTED)
+    }
+
+
+def _holders(names: dict[int, bytes], is_it: Callable[[int, bytes], bool]) -> list[Holder]:
+    holders: dict[int, Holder] = {}
+    for inode, owners in (find_owners(names).by_inode if names else {}).items():
+        for owner in owners:
+            if is_it(owner.pid, names[inode]):
+                holders[owner.pid] = Holder(owner.pid, owner.comm, owner.uid)
+    return [holders[pid] for pid in sorted(holders)]
+
+
+def _processes() -> list[int]:
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _sockets_of(pid: int, inodes: Collection[int] | None) -> Iterator[tuple[int, int]]:
+    """Descriptor and inode of each socket of a process; nothing if it is gone.
+
+    Raises:
+        PermissionError: it is not ours to look into.
+    """
+    try:
+        directory = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        raise
+    except OSError:
+        return
+    try:
+        for fd in os.listdir(directory):
+            try:
+                target = os.readlink(fd, dir_fd=directory)
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # closed since it was listed
+            if target.startswith(_SOCKET):
+                inode = int(target[len(_SOCKET) : -1])
+                if inodes is None or inode in inodes:
+                    yield int(fd), inode
+    except (FileNotFoundError, ProcessLookupError):
+        return  # it ended meanwhile
+    finally:
+        os.close(directory)

@@ -1,0 +1,352 @@
+"""A table of sockets becomes a list that people can read: a row for each listener, and one for each connection.
+
+    the table has                                       the row is
+    a socket that listens                               LISTENING, the server alone
+    two that are each other's peer                      CONNECTED or HALF_CLOSED, both ends in it
+    one whose peer has no inode, in a listener's queue  QUEUED: connected, and not yet accepted
+    one whose peer has no inode otherwise               HUNG_UP: the other end was closed
+    a datagram socket with a name, connected to nobody  BOUND
+    a datagram socket that sends to another             CONNECTED, the receiver is the server
+    a stream socket with a name that does not listen    BOUND
+    any other                                           UNCONNECTED
+    a socket file without one: nobody holds it          STALE
+    a socket file without one: somebody answers         ELSEWHERE: in another network namespace
+    a socket file without one: it may not be asked      UNKNOWN: one of these two
+
+Which end is the server: the one that bears a listener's name, else the one that has a name. A pair without names
+has its ends in the order of their inodes. Pure; `tools.ls` gathers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from .address import Address, AddressKind
+from .socket_table import Owner, Shutdown, SocketEntry, TableState
+
+
+class RowState(Enum):
+    """How it stands, in the word that is shown."""
+
+    LISTENING = "listening"
+    BOUND = "bound"
+    CONNECTED = "connected"
+    HALF_CLOSED = "half-closed"
+    QUEUED = "queued"
+    HUNG_UP = "hung-up"
+    UNCONNECTED = "unconnected"
+    STALE = "stale"
+    ELSEWHERE = "elsewhere"
+    UNKNOWN = "unknown"
+
+
+class FileState(Enum):
+    """What became of the file that a listener was bound to, where it could be looked at."""
+
+    THERE = "there"
+    GONE = "removed"
+    REPLACED = "replaced"
+
+
+class End(NamedTuple):
+    """One socket of a row, and the processes that have it open (empty: none that may be seen)."""
+
+    entry: SocketEntry
+    owners: tuple[Owner, ...] = ()
+
+
+class Row(NamedTuple):
+    """One line of the list. `address` is the server's name, resolved to an absolute path where that was possible.
+
+    `file` is None for what has no file or whose file could not be looked at; `file_owner` the uid of a file without
+    a socket, which has no ends.
+    """
+
+    state: RowState
+    type: str | None
+    address: Address
+    server: End | None = None
+    client: End | None = None
+    file: FileState | None = None
+    file_owner: int | None = None
+
+    @property
+    def ends(self) -> tuple[End, ...]:
+        return tuple(end for end in (self.server, self.client) if end is not None)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes it the same row in a later list."""
+        if self.server is None and self.client is None:
+            return (self.address,)
+        return (
+            self.server.entry.inode if self.server else None,
+            self.client.entry.inode if self.client else None,
+        )
+
+    @property
+    def unread_by_server(self) -> int | None:
+        """Bytes from the client that the server has not read yet; None: not known, or no connection."""
+        return self.server.entry.unread if self.server else None
+
+    @property
+    def unread_by_client(self) -> int | None:
+        return self.client.entry.unread if self.client else None
+
+
+def join(sockets: Mapping[int, SocketEntry], owners_of: Callable[[int], Sequence[Owner]]) -> list[Row]:
+    """The rows of a table, in its order. Each socket is in one row, a receiver of datagrams also in its senders'.
+
+    A table is no snapshot: a peer that is not in it, or that has another peer by now, is not shown as an end.
+    """
+    return list(_Joiner(sockets, owners_of).rows())
+
+
+class _Joiner:
+    def __init__(
+        self, sockets: Mapping[int, SocketEntry], owners_of: Callable[[int], Sequence[Owner]]
+    ) -> None:
+        self._sockets = sockets
+        self._owners_of = owners_of
+        listeners = [entry for entry in sockets.values() if entry.state is TableState.LISTENING]
+        self._served = {(entry.type, entry.address) for entry in listeners}
+        self._queued_at = {inode: entry for entry in listeners for inode in entry.waiting}
+
+    def rows(self) -> Iterable[Row]:
+        shown: set[int] = set()
+        for inode, entry in self._sockets.items():
+            if inode in shown:
+                continue
+            peer = self._mutual_peer(entry)
+            if peer is not None:
+                shown.add(peer.inode)
+                yield self._connection(entry, peer)
+            else:
+                yield self._single(entry)
+
+    def _mutual_peer(self, entry: SocketEntry) -> SocketEntry | None:
+        peer = self._sockets.get(entry.peer) if entry.peer else None
+        return peer if peer is not None and peer.peer == entry.inode and peer.type == entry.type else None
+
+    def _connection(self, one: SocketEntry, other: SocketEntry) -> Row:
+        server, client = (one, other) if self._is_server(one, other) else (other, one)
+        is_half_closed = one.shutdown in _ONE_WAY or other.shutdown in _ONE_WAY
+        state = RowState.HALF_CLOSED if is_half_closed else RowState.CONNECTED
+        return Row(state, one.type, server.address, self._end(server), self._end(client))
+
+    def _is_server(self, one: SocketEntry, other: SocketEntry) -> bool:
+        if _has_name(one) != _has_name(other):
+            return _has_name(one)
+        if one.address != other.address and self._is_served(one) != self._is_served(other):
+            return self._is_served(one)
+        return one.inode < other.inode
+
+    def _is_served(self, entry: SocketEntry) -> bool:
+        """Does it bear a listener's name?"""
+        return (entry.type, entry.address) in self._served
+
+    def _single(self, entry: SocketEntry) -> Row:
+        queued_at = self._queued_at.get(entry.inode)
+        if queued_at is not None:
+            return Row(RowState.QUEUED, entry.type, queued_at.address, self._end(queued_at), self._end(entry))
+        if entry.state is TableState.LISTENING:
+            return Row(RowState.LISTENING, entry.type, entry.address, self._end(entry))
+        if entry.state is TableState.CONNECTED and not _is_receiver(entry):
+            return self._one_sided(entry)
+        state = RowState.BOUND if _has_name(entry) else RowState.UNCONNECTED
+        return Row(state, entry.type, entry.address, self._end(entry))
+
+    def _one_sided(self, entry: SocketEntry) -> Row:
+        """Its peer is gone, hidden from the table, or a receiver of datagrams that has another peer or none."""
+        receiver = self._sockets.get(entry.peer) if entry.peer and entry.type == "dgram" else None
+        if receiver is not None:
+            return Row(
+                RowState.CONNECTED, entry.type, receiver.address, self._end(receiver), self._end(entry)
+            )
+        state = RowState.HUNG_UP if entry.peer == 0 else RowState.CONNECTED
+        if _has_name(entry):
+            return Row(state, entry.type, entry.address, self._end(entry))
+        return Row(state, entry.type, entry.address, None, self._end(entry))
+
+    def _end(self, entry: SocketEntry) -> End:
+        return End(entry, tuple(self._owners_of(entry.inode)))
+
+
+_ONE_WAY = (Shutdown.RECEIVING, Shutdown.SENDING)
+
+
+def _has_name(entry: SocketEntry) -> bool:
+    return entry.address.kind is not AddressKind.UNNAMED
+
+
+def _is_receiver(entry: SocketEntry) -> bool:
+    """A datagram socket counts as connected as soon as another one is connected to it (unix_dgram_connect)."""
+    return entry.type == "dgram" and entry.peer is None and _has_name(entry)
+
+
+# -- which rows, and in which order
+
+_CONNECTED_STATES = {RowState.CONNECTED, RowState.HALF_CLOSED, RowState.QUEUED, RowState.HUNG_UP}
+
+
+class Criteria(NamedTuple):
+    """Which rows are wanted. Kinds are alternatives, as are pids and users; a row has to meet each sort that is given.
+
+    `matches` decides about names, and is None where any will do.
+    """
+
+    listening: bool = False
+    connected: bool = False
+    stale: bool = False
+    types: frozenset[str] = frozenset()
+    pids: frozenset[int] = frozenset()
+    uids: frozenset[int] = frozenset()
+    matches: Callable[[Row], bool] | None = None
+
+    @property
+    def states(self) -> set[RowState]:
+        """Those that are wanted; empty: any."""
+        wanted: set[RowState] = set()
+        if self.listening:
+            wanted |= {RowState.LISTENING, RowState.BOUND}
+        if self.connected:
+            wanted |= _CONNECTED_STATES
+        if self.stale:
+            wanted |= {RowState.STALE}
+        return wanted
+
+
+def choose(rows: Iterable[Row], criteria: Criteria) -> list[Row]:
+    """The rows that meet the criteria, in their order."""
+    tests = list(_tests(criteria))
+    return [row for row in rows if all(test(row) for test in tests)]
+
+
+def _tests(criteria: Criteria) -> Iterable[Callable[[Row], bool]]:
+    states = criteria.states
+    if states:
+        yield lambda row: row.state in states
+    if criteria.types:
+        yield lambda row: row.type in criteria.types
+    if criteria.pids:
+        yield lambda row: any(owner.pid in criteria.pids for end in row.ends for owner in end.owners)
+    if criteria.uids:
+        yield lambda row: not criteria.uids.isdisjoint(users_of(row))
+    if criteria.matches is not None:
+        yield criteria.matches
+
+
+def users_of(row: Row) -> set[int]:
+    """The uids that a row is about: of its processes, or where none can be seen, of who created the socket."""
+    uids = {uid for end in row.ends for uid in _users_at(end)}
+    return uids if row.file_owner is None else uids | {row.file_owner}
+
+
+def _users_at(end: End) -> set[int]:
+    seen = {owner.uid for owner in end.owners if owner.uid is not None}
+    return seen or ({end.entry.uid} if end.entry.uid is not None else set())
+
+
+_NO_PID = 1 << 32
+_FDS = 1 << 32
+_STATE_ORDER = {state: place for place, state in enumerate(RowState)}
+
+
+def _address_key(row: Row) -> tuple[object, ...]:
+    """Named first, by name; under a name the listener first, then its connections by the client's pid and descriptor."""
+    return (
+        row.address.kind is AddressKind.UNNAMED,
+        row.address.kind is AddressKind.ABSTRACT,
+        row.address.name,
+        _STATE_ORDER[row.state],
+        _first_owner(row.client or row.server),
+    )
+
+
+def _first_owner(end: End | None) -> int:
+    """Its pid, then its descriptor, in one number that is quick to compare."""
+    if end is None or not end.owners:
+        return _NO_PID * _FDS
+    owner = end.owners[0]
+    return owner.pid * _FDS + owner.fd
+
+
+def _total_unread(row: Row) -> int:
+    return (row.unread_by_server or 0) + (row.unread_by_client or 0)
+
+
+def _queue_length(row: Row) -> int:
+    return (row.server.entry.queued or 0) if row.server is not None else 0
+
+
+SORT_KEYS: dict[str, Callable[[Row], tuple[object, ...]]] = {
+    "address": _address_key,
+    "pid": lambda row: (min(map(_first_owner, row.ends), default=_NO_PID * _FDS), *_address_key(row)),
+    "user": lambda row: (min(users_of(row), default=_NO_PID), *_address_key(row)),
+    "type": lambda row: (row.type or "", *_address_key(row)),
+    "state": lambda row: (_STATE_ORDER[row.state], *_address_key(row)),
+    "queue": lambda row: (-_queue_length(row), -_total_unread(row), *_address_key(row)),
+    "unread": lambda row: (-_total_unread(row), -_queue_length(row), *_address_key(row)),
+}
+"""What a list can be sorted by; `queue` and `unread` have the longest first."""
+
+
+def sort(rows: Iterable[Row], by: str = "address") -> list[Row]:
+    """The rows in the order `by`, a key of SORT_KEYS; whatever is equal there stands by address."""
+    return sorted(rows, key=SORT_KEYS[by])
+
+
+# -- a list as a tree, and what changed from one list to the next
+
+
+class Group(NamedTuple):
+    """A server's row with the rows of its clients; or a row that belongs to no server, alone."""
+
+    head: Row
+    members: tuple[Row, ...] = ()
+
+
+def group(rows: Sequence[Row]) -> list[Group]:
+    """Clients under their server, in the order of the rows. A client whose server's row is not there is its own head."""
+    members: dict[object, list[Row]] = {_served_at(row): [] for row in rows if _is_head(row)}
+    loose: list[Row] = []
+    for row in rows:
+        if not _is_head(row):
+            members.get(_served_at(row), loose).append(row)
+    heads = {id(row) for row in loose}
+    return [
+        Group(row, tuple(members[_served_at(row)]) if _is_head(row) else ())
+        for row in rows
+        if _is_head(row) or id(row) in heads
+    ]
+
+
+def _is_head(row: Row) -> bool:
+    return row.state in (RowState.LISTENING, RowState.BOUND)
+
+
+def _served_at(row: Row) -> object:
+    """Type, name and file: two sockets may have had the same name one after the other."""
+    entry = row.server.entry if row.server is not None else None
+    return (row.type, row.address, entry.file if entry is not None else None)
+
+
+class Change(NamedTuple):
+    """What is different in a later list: rows that came, that went, and that stand differently now."""
+
+    came: tuple[Row, ...] = ()
+    went: tuple[Row, ...] = ()
+    changed: tuple[Row, ...] = ()
+
+
+def difference(before: Iterable[Row], after: Iterable[Row]) -> Change:
+    """What happened between two lists; rows are told apart by their `key`."""
+    old = {row.key: row for row in before}
+    new = {row.key: row for row in after}
+    return Change(
+        came=tuple(row for key, row in new.items() if key not in old),
+        went=tuple(row for key, row in old.items() if key not in new),
+        changed=tuple(row for key, row in new.items() if key in old and old[key] != row),
+    )

@@ -1,0 +1,102 @@
+"""What the kernel's table says of one Unix socket, and which process has it open: values, no judgement.
+
+`kernel.socket_table` fills them from sock_diag(7), or from /proc/net/unix where that is refused; a fact that a
+source cannot tell is None. `model.listing` joins two sockets to a connection, `model.reachability` judges one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from .address import Address
+from .escaping import escape
+
+
+class TableState(Enum):
+    """How a socket stands in the table: what sock_diag(7) calls udiag_state, by what it means for a Unix socket."""
+
+    LISTENING = "listening"
+    CONNECTED = "connected"
+    UNCONNECTED = "unconnected"
+
+
+class Shutdown(Enum):
+    """Which directions of a socket are shut down, by itself or by its peer; the numbers are the kernel's."""
+
+    NOTHING = 0
+    RECEIVING = 1
+    SENDING = 2
+    BOTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """The socket file that a socket was bound to. On overlayfs the device is not the one that lstat(2) tells."""
+
+    device: int
+    inode: int
+
+
+class SocketEntry(NamedTuple):
+    """One Unix socket of this network namespace.
+
+    `inode` is its own in sockfs, what /proc/PID/fd shows as `socket:[inode]`; `peer` that of the socket it is
+    connected to, 0 if that end has no process any more or none yet, None for a socket without a peer. `address` is
+    the name that bind(2) got, possibly a relative path or one that was renamed since.
+
+    For a listener, `queued` clients wait in the backlog, of which `backlog` is the limit (one more is let in), and
+    `waiting` are the inodes of their sockets. For every other socket `unread` bytes wait in its receive queue (of
+    a datagram socket: those of the first datagram), and `charged` is the memory, not the bytes, that what it has sent
+    occupies until it is read. `uid` is that of the process that created it. A tuple, because there may be 100,000.
+    """
+
+    inode: int
+    type: str
+    state: TableState
+    address: Address
+    peer: int | None = None
+    file: FileIdentity | None = None
+    queued: int | None = None
+    backlog: int | None = None
+    waiting: tuple[int, ...] = ()
+    unread: int | None = None
+    charged: int | None = None
+    shutdown: Shutdown | None = None
+    uid: int | None = None
+
+
+class Owner(NamedTuple):
+    """A process that has a socket open as descriptor `fd`. For display: it may be gone by now."""
+
+    pid: int
+    fd: int
+    comm: str | None = None
+    uid: int | None = None
+
+    def describe(self) -> str:
+        """`pid 412 (nginx)`; the name, which the process chose itself, is escaped."""
+        return f"pid {self.pid}" if self.comm is None else f"pid {self.pid} ({escape(self.comm)})"
+
+
+@dataclass(frozen=True, slots=True)
+class SocketPath:
+    """A socket file as lstat(2) tells of it."""
+
+    path: bytes
+    device: int
+    inode: int
+
+    def is_of(self, entry: SocketEntry) -> bool:
+        """Was `entry` bound to this file? The table has 32 bits of the inode, and on overlayfs another device.
+
+        So where the devices differ an equal name has to vouch for it; numbers alone are the same on two tmpfs.
+        """
+        if entry.file is None or entry.file.inode != self.inode & 0xFFFFFFFF:
+            return False
+        return entry.file.device == self.device or _base(entry.address.name) == _base(self.path)
+
+
+def _base(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
