@@ -235,3 +235,18 @@ STARTERS = (
     Contender("python -c 'import click'", Role.LIMIT, "", "{python} -c 'import click'"),
 )
 """How long after its start a server can be connected to."""
+
+LISTERS = (
+    _ours("afunix ls", "", "{afunix} ls"),
+    _ours("afunix ls --json", "", "{afunix} ls --json"),
+    _ours("afunix ls --tree", "", "{afunix} ls --tree"),
+    Contender("ss -xp", Role.PEER, "", "ss -xp", "ss"),
+    Contender("lsof -U +E", Role.PEER, "", "lsof -U +E", "lsof"),
+)
+"""Every socket of the machine with its processes, to /dev/null."""
+
+CHECKERS = (
+    _ours("afunix check", "", "{afunix} check {sock}"),
+    Contender("python -c 'import click'", Role.LIMIT, "", "{python} -c 'import click'"),
+)
+"""What there is to be said of one socket."""

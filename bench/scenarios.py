@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench import bulk, contenders, crowd, startup
+from bench import bulk, contenders, crowd, looking, startup
 from bench.bulk import Sample, Stdout
 from bench.contenders import Contender
 from bench.workplace import Workplace
@@ -211,5 +211,24 @@ SCENARIOS: tuple[Scenario, ...] = (
         (Column("ms", "ms", higher_is_better=False, decimals=1),),
         (Goal("≤ 110 ms where `import click` takes 34", "ms", 34 / 110, (_CLICK,)),),
         _CLICK,
+    ),
+    Scenario(
+        "list",
+        "10,000 sockets with their processes, all in one list",
+        contenders.LISTERS,
+        looking.looking(),
+        (Column("ms", "ms", higher_is_better=False, decimals=0),),
+        (
+            Goal("≤ 1,500 ms", "ms", subject="afunix ls", at_most=1500),
+            Goal("≤ 3 × ss -xp", "ms", 1 / 3, ("ss -xp",), "afunix ls"),
+        ),
+    ),
+    Scenario(
+        "check",
+        "is it reachable, while there are 10,000 other sockets",
+        contenders.CHECKERS,
+        looking.looking(),
+        (Column("ms", "ms", higher_is_better=False, decimals=0),),
+        (),
     ),
 )

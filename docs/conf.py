@@ -24,6 +24,7 @@ nitpicky = True
 default_role = "code"
 highlight_language = "none"
 html_theme = "alabaster"
+html_static_path = ["_static"]  # custom.css, which the theme reads
 html_theme_options = {
     "description": "Unix domain sockets for the shell and for Python",
     "fixed_sidebar": True,

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from tests.peers import require
 from tests.program import PATIENCE_S, Ended, command, ended, environment, run, start
+from tests.strace import STRACED, calls_of_strace, calls_of_trace
 
 from afunix.cli.serve import _STATUS_AFTER
 from afunix.tools.settings import Cause, ServeResult, TurnedAway
@@ -970,55 +971,10 @@ def test_trace_shows_a_servers_life(sock_dir: str) -> None:
     )
 
 
-_STRACED = "socket,bind,listen,accept4,connect,read,write,recvfrom,recvmsg,sendto,sendmsg,shutdown,close"
-_PLAIN = {"accept4": "accept", "recvfrom": "read", "sendto": "write"}
-
-Call = tuple[str, int, int | None]
-"""Name, descriptor, and the result where it says something."""
-
-
-def calls_of_trace(text: str) -> list[Call]:
-    calls: list[Call] = []
-    for line in text.splitlines():
-        name, arguments, result = re.findall(r"^(\w+)\(([^)]*)\)(?: = (-?\d+))?", line)[0]
-        calls.append(_call(name, arguments, result))
-    return calls
-
-
-def calls_of_strace(lines: list[str]) -> list[Call]:
-    """Those on Unix sockets that were made here, without attempts that found nothing (EAGAIN)."""
-    calls: list[Call] = []
-    live: set[int] = set()
-    for line in lines:
-        found = re.findall(r"(?:^|\s)(\w+)\((.*)\)\s+= (-?\d+)", line)
-        if not found or "EAGAIN" in line:
-            continue
-        name, arguments, result = found[0]
-        if name == "connect" and "/nscd/" in arguments:  # the C library asks what a uid is called
-            live.discard(calls.pop()[1])
-            continue
-        call = _call(_PLAIN.get(name, name), arguments, result)
-        if call[0] == "socket" and "AF_UNIX" in arguments:
-            live.add(int(result))
-        elif call[1] not in live:
-            continue
-        elif call[0] == "accept":
-            live.add(int(result))
-        elif call[0] == "close":
-            live.discard(call[1])
-        calls.append(call)
-    return calls
-
-
-def _call(name: str, arguments: str, result: str) -> Call:
-    fd = int(result) if name == "socket" else int(arguments.split(",")[0])
-    return name, fd, int(result) if name in ("accept", "read", "write") else None
-
-
 @pytest.mark.parametrize("options", [[], ["--echo"]])
 def test_trace_is_true(sock_dir: str, options: list[str]) -> None:
     log = f"{sock_dir}/strace"
-    prefix = f'exec {require("strace")} -f -o {log} -e trace={_STRACED} -e signal=none "$@"'
+    prefix = f'exec {require("strace")} -f -o {log} -e trace={STRACED} -e signal=none "$@"'
     env = environment()  # no notification: that would be one more socket
     process = start("serve", "--trace", *options, f"{sock_dir}/s", env=env, shell_prefix=prefix)
     try:

@@ -2,8 +2,9 @@
 
 One bash does all commands of a page, so that what one leaves (a job, a variable) is there for the next. Nothing sleeps:
 what a command says is waited for on its pipe, and the command after one that ends in `&` is given once that one listens,
-as a person would. In what is shown, `…` stands for anything in its line, and any number after `pid`, any name in
-parentheses behind it, any `uid` with its name, is as good as another.
+or, if it is `afunix connect`, is connected, as a person would. In what is shown, `…` stands for anything in its line, and
+any number after `pid`, any name in parentheses behind it, any `uid` with its name, any process as `ls` writes it, any
+owner and group, any gap between columns, is as good as another.
 """
 
 from __future__ import annotations
@@ -18,18 +19,39 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from types import TracebackType
 
 from tests.docs.blocks import ROOT, Block
 from tests.peers import PEERS, find, require
 from tests.program import PATIENCE_S, environment
 
+_NAME = r"[\w.-]+"
 _ANYTHING = [
     (re.compile(r"pid \d+ \([^)]*\)"), r"pid \d+ \([^)]*\)"),
     (re.compile(r"uid \d+ \([^)]*\)"), r"uid \d+ \([^)]*\)"),
     (re.compile(r"pid \d+"), r"pid \d+"),
+    (re.compile(rf"{_NAME} {_NAME}\[\d+\]:\d+"), rf"{_NAME} {_NAME}\[\d+\]:\d+"),
+    (re.compile(rf"owner {_NAME}, group {_NAME}"), rf"owner {_NAME}, group {_NAME}"),
+    (re.compile(rf"in its group {_NAME}"), rf"in its group {_NAME}"),
+    (re.compile(rf"file of {_NAME}"), rf"file of {_NAME}"),
+    (re.compile(rf"[dls-](?:[r-][w-][xtsTS-]){{3}}[+.]? +{_NAME} {_NAME}"), rf"\S{{10,11}} +{_NAME} {_NAME}"),
+    (re.compile(r"kill -CONT \d+"), r"kill -CONT \d+"),
+    (re.compile(r"(?<=\S) {2,}"), r" {2,}"),
     (re.compile("…"), r"[^\n]*"),
 ]
+
+
+class _State(Enum):
+    """Of a socket, as a test of a row of /proc/net/unix."""
+
+    LISTENING = "listening"
+    CONNECTED = "connected"
+
+    def is_of(self, row: list[str]) -> bool:
+        if self is _State.CONNECTED:
+            return row[5] == "03"
+        return row[3] == "00010000" or (row[4] == "0002" and len(row) > 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +64,11 @@ class Command:
     @property
     def is_in_background(self) -> bool:
         return re.sub(r"\s+#.*", "", self.text).rstrip().endswith("&")
+
+    @property
+    def state(self) -> _State:
+        """What a socket of it is in once it is there."""
+        return _State.CONNECTED if "afunix connect" in self.text else _State.LISTENING
 
 
 def commands_of(block: Block) -> Iterator[Command]:
@@ -65,15 +92,13 @@ def commands_of(block: Block) -> Iterator[Command]:
 
 def pattern_of(says: str) -> str:
     """A regular expression for what is shown."""
-    found = re.split("(" + "|".join(pattern.pattern for pattern, _ in _ANYTHING) + ")", says)
-    return "".join(_piece(piece) for piece in found)
-
-
-def _piece(piece: str) -> str:
-    for pattern, meaning in _ANYTHING:
-        if pattern.fullmatch(piece):
-            return meaning
-    return re.escape(piece)
+    any_of_them = re.compile("|".join(f"({pattern.pattern})" for pattern, _ in _ANYTHING))
+    whole, end = "", 0
+    for match in any_of_them.finditer(says):
+        assert match.lastindex is not None
+        whole += re.escape(says[end : match.start()]) + _ANYTHING[match.lastindex - 1][1]
+        end = match.end()
+    return whole + re.escape(says[end:])
 
 
 class Shell:
@@ -104,11 +129,11 @@ class Shell:
 
     def do(self, command: Command) -> int:
         """Do it and wait until it has said what it is to say; its status."""
-        already = _listening_inodes(self._processes())
+        already = _inodes(self._processes(), command.state)
         self._give(f"{command.text}\n{self._tell}")
         status = self._status()
         if command.is_in_background:
-            self._wait_for_listener(already, command)
+            self._wait_until_there(already, command)
         self._expected += pattern_of(command.says)
         self._read_until_said(command)
         return status
@@ -162,16 +187,16 @@ class Shell:
 
     # Its processes
 
-    def _wait_for_listener(self, already: set[str], command: Command) -> None:
+    def _wait_until_there(self, already: set[str], command: Command) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             processes = self._processes()
-            if _listening_inodes(processes) - already:
+            if _inodes(processes, command.state) - already:
                 return
             if not processes:
                 break  # it has ended
             self._read(0.02)
-        raise AssertionError(f"$ {command.text}\nnobody listens; said:\n{self._said}")
+        raise AssertionError(f"$ {command.text}\nnobody is {command.state.value}; said:\n{self._said}")
 
     def _processes(self) -> list[int]:
         """Those of bash's session, which it began, bash left out."""
@@ -203,11 +228,11 @@ class Shell:
         os.close(self._commands)
 
 
-def _listening_inodes(processes: list[int]) -> set[str]:
-    """The sockets of these processes that listen, or as datagram sockets have a name."""
+def _inodes(processes: list[int], state: _State) -> set[str]:
+    """The sockets of these processes that listen (or as datagram sockets have a name), or those that are connected."""
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
         rows = [line.split() for line in file][1:]
-    bound = {row[6] for row in rows if row[3] == "00010000" or (row[4] == "0002" and len(row) > 7)}
+    found = {row[6] for row in rows if len(row) > 6 and state.is_of(row)}
     held = set()
     for pid in processes:
         try:
@@ -215,7 +240,7 @@ def _listening_inodes(processes: list[int]) -> set[str]:
                 held.add(os.readlink(f"/proc/{pid}/fd/{fd}")[8:-1])  # socket:[N]
         except OSError:
             continue  # it has ended
-    return bound & held
+    return found & held
 
 
 def person(folder: str) -> dict[str, str]:

@@ -1,0 +1,45 @@
+"""Names that somebody may have meant: what is spelled nearly alike among those that exist. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+
+from .address import Address, AddressKind
+
+_ALIKE = 0.72
+"""Of difflib's ratio: one letter missing or two swapped in a short name, another ending of a long one."""
+
+
+def nearest(wanted: Address, there: Sequence[Address]) -> list[Address]:
+    """Those of `there` that `wanted` may stand for, the likeliest first; the name of the other kind comes before all."""
+    scored = [(_likeness(wanted, one), at, one) for at, one in enumerate(there) if one != wanted]
+    return [one for score, _, one in sorted(scored, key=lambda it: (-it[0], it[1])) if score >= _ALIKE]
+
+
+def _likeness(wanted: Address, other: Address) -> float:
+    if wanted.kind is not other.kind:
+        return 2.0 if _text(wanted) in _spellings(other) else 0.0
+    mine, theirs = _base(wanted), _base(other)
+    if mine.lower() == theirs.lower() or _stem(mine) == _stem(theirs):
+        return 1.0
+    return difflib.SequenceMatcher(None, mine, theirs).ratio()
+
+
+def _text(address: Address) -> bytes:
+    return address.name.removeprefix(b"./").removeprefix(b"@")
+
+
+def _spellings(address: Address) -> set[bytes]:
+    return {_text(address), address.name}
+
+
+def _base(address: Address) -> str:
+    name = address.name if address.kind is AddressKind.ABSTRACT else address.name.rpartition(b"/")[2]
+    return os.fsdecode(name)
+
+
+def _stem(name: str) -> str:
+    """`app` for app.sock, app.socket and app."""
+    return name.rpartition(".")[0] or name

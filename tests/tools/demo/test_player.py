@@ -1,0 +1,90 @@
+"""The inside of a process of the main story: its part, its reports, and its end when nobody listens any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from tests.program import PATIENCE_S, environment
+
+from afunix.tools.demo.player import Part
+from afunix.tools.demo.reporting import Failed, Told, decode
+
+PLAY = "import sys; from afunix.tools.demo.player import play; play(sys.argv[1])"
+
+
+def start(
+    role: str, sock_dir: str, report_fd: int, *more_fds: int, sign_fd: int = -1
+) -> subprocess.Popen[bytes]:
+    part = Part(role, "s", report_fd, sign_fd)
+    return subprocess.Popen(
+        [sys.executable, "-c", PLAY, part.written()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[report_fd, *more_fds],
+        cwd=sock_dir,
+        env=environment(),
+    )
+
+
+def read_reports(fd: int) -> list[Told | Failed]:
+    with open(fd, "rb") as pipe:
+        return [decode(line) for line in pipe]
+
+
+def test_client_without_a_server_tells_each_call_and_why_it_failed(sock_dir: str) -> None:
+    ours, theirs = os.pipe()
+    with start("connect", sock_dir, theirs) as process:
+        os.close(theirs)
+        *told, failed = read_reports(ours)
+    assert process.returncode == 0
+    assert [type(it.event).__name__ for it in told if isinstance(it, Told)] == [
+        "Created",
+        "CallFailed",
+        "Closed",
+    ]
+    assert isinstance(told[0], Told)
+    assert told[0].event.fd == 3
+    assert failed == Failed(
+        "'s' does not exist (ENOENT)", "start its server; 'connect --wait 10s' waits for it"
+    )
+
+
+def test_times_are_those_of_the_monotonic_clock(sock_dir: str) -> None:
+    ours, theirs = os.pipe()
+    with start("connect", sock_dir, theirs):
+        os.close(theirs)
+        times = [it.at for it in read_reports(ours) if isinstance(it, Told)]
+    assert times == sorted(times)
+    assert all(at > 0 for at in times)
+
+
+def test_held_server_waits_for_its_sign_after_listen(sock_dir: str) -> None:
+    ours, theirs = os.pipe()
+    their_sign, sign = os.pipe()
+    with start("serve", sock_dir, theirs, their_sign, sign_fd=their_sign) as process:
+        os.close(theirs)
+        os.close(their_sign)
+        with open(ours, "rb") as pipe:
+            names = [
+                type(it.event).__name__
+                for it in map(decode, (pipe.readline() for _ in range(3)))
+                if isinstance(it, Told)
+            ]
+            os.write(sign, b".")
+            process.terminate()
+            rest = pipe.read()
+        os.close(sign)
+    assert names == ["Created", "Bound", "Listening"]
+    assert rest.count(b'"Closed"') == 1
+    assert process.returncode == 0
+
+
+def test_process_whose_listener_is_gone_ends(sock_dir: str) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with start("serve", sock_dir, theirs) as process:
+        os.close(theirs)
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
