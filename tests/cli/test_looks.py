@@ -13,6 +13,7 @@ import pytest
 from afunix.cli.looks import Looks, tell_unseen, terminal_size
 from afunix.formats.columns import display_width
 from afunix.formats.listing import ListingFormat
+from afunix.formats.listing_json import ListingJson
 from afunix.model.address import Address
 from afunix.model.listing import End, Row, RowState
 from afunix.model.socket_table import Owner, SocketEntry, TableState
@@ -27,8 +28,8 @@ def row(processes: int = 3) -> Row:
     return Row(RowState.LISTENING, "stream", LONG, End(entry, owners))
 
 
-def shown(width: int | None, **options: bool) -> str:
-    return "\n".join(Looks(ListingFormat({1000: "ana"}.get), **options).render([row()], width))
+def shown(width: int | None, *, tree: bool = False) -> str:
+    return "\n".join(Looks(ListingFormat({1000: "ana"}.get), tree=tree).render([row()], width))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,9 @@ def test_no_line_is_wider_than_the_terminal(width: int, tree: bool) -> None:
 
 
 def test_json_has_no_title_and_no_width() -> None:
-    (line,) = Looks(ListingFormat({1000: "ana"}.get), as_json=True).render([row()], 10)
+    (line,) = Looks(ListingFormat({1000: "ana"}.get), as_json=ListingJson({1000: "ana"}.get)).render(
+        [row()], 10
+    )
     assert line.startswith('{"state": "listening"')
 
 

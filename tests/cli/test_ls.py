@@ -20,7 +20,7 @@ from tests.faults.users import USERS, User
 from tests.peers import require
 from tests.program import PATIENCE_S, Ended, command, ended, environment, run, start
 
-from afunix.formats.listing import read_address
+from afunix.formats.listing_json import read_address
 from afunix.kernel import fallbacks
 from afunix.model.address import Address
 

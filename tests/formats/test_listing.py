@@ -1,13 +1,21 @@
-"""What a row of `afunix ls` looks like, that no name can look like something else, and JSON from which it comes back."""
+"""What a row of `afunix ls` looks like, that no name can look like something else."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from tests.listed import (
+    ACCEPTED,
+    ADDRESSES,
+    APP,
+    CLIENT,
+    CONNECTION,
+    LISTENER,
+    NAMES,
+    PATH,
+    UNNAMED,
+    USERS,
+)
 
 from afunix.formats.listing import (
     CAME,
@@ -16,40 +24,13 @@ from afunix.formats.listing import (
     Detail,
     ListingFormat,
     format_size,
-    read_address,
     show_address,
     show_name,
 )
 from afunix.model.address import Address, AddressKind
-from afunix.model.listing import End, FileState, Row, RowState, group
-from afunix.model.socket_table import FileIdentity, Owner, Shutdown, SocketEntry, TableState
-
-PATH = Address.pathname("/run/app.sock")
-UNNAMED = Address(AddressKind.UNNAMED)
-USERS = {0: "root", 1000: "ana", 1001: "bob"}
-
-ADDRESSES = st.one_of(
-    st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(Address.pathname),
-    st.binary(max_size=107).map(Address.abstract),
-    st.just(UNNAMED),
-)
-NAMES = st.one_of(
-    st.text(min_size=1), st.binary(min_size=1).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
-)
-
-
-def entry(inode: int = 7, state: TableState = TableState.CONNECTED, **facts: Any) -> SocketEntry:
-    return SocketEntry(inode, "stream", state, facts.pop("address", PATH), uid=1000, **facts)
-
-
-APP = End(
-    entry(state=TableState.LISTENING, queued=1, backlog=4096, waiting=(9,)), (Owner(412, 5, "app", 1000),)
-)
-ACCEPTED = End(entry(11, peer=12, unread=12_345), (Owner(412, 9, "app", 1000),))
-CLIENT = End(entry(12, peer=11, unread=3, address=UNNAMED), (Owner(500, 3, "nc", 1001),))
-
-LISTENER = Row(RowState.LISTENING, "stream", PATH, APP)
-CONNECTION = Row(RowState.CONNECTED, "stream", PATH, ACCEPTED, CLIENT)
+from afunix.model.arrangement import group
+from afunix.model.listing import FileState, Row, RowState
+from afunix.model.socket_table import Owner
 
 
 def cells(row: Row, detail: Detail = Detail.SOME) -> dict[str, str]:
@@ -229,67 +210,3 @@ def test_an_address_is_shown_as_it_may_be_written_or_quoted(address: Address, sh
 )  # fmt: skip
 def test_a_size_has_two_or_three_digits(count: int, shown: str) -> None:
     assert format_size(count) == shown
-
-
-# -- JSON
-
-
-@given(ADDRESSES, NAMES)
-def test_json_is_one_line_of_ascii_and_the_address_comes_back(address: Address, comm: str) -> None:
-    end = End(entry(address=address), (Owner(1, 2, comm, 0),))
-    text = ListingFormat(USERS.get).json(Row(RowState.LISTENING, "stream", address, end))
-    assert text.isascii() and text.isprintable()
-    found = json.loads(text)
-    assert read_address(found) == read_address(found["server"]) == address
-    json.dumps(found, ensure_ascii=False).encode("utf-8")
-
-
-def test_json_has_every_fact() -> None:
-    server = End(
-        entry(11, peer=12, unread=5, charged=768, shutdown=Shutdown.RECEIVING, file=FileIdentity(3, 4)),
-        (Owner(412, 9, "app", 1000),),
-    )
-    row = CONNECTION._replace(state=RowState.HALF_CLOSED, server=server, file=FileState.THERE)
-    found = json.loads(ListingFormat(USERS.get).json(row))
-    assert {key: found[key] for key in ("state", "type", "address", "kind", "file", "queued", "backlog")} == {
-        "state": "half-closed",
-        "type": "stream",
-        "address": "/run/app.sock",
-        "kind": "pathname",
-        "file": "there",
-        "queued": None,
-        "backlog": None,
-    }
-    assert found["server"] == {
-        "inode": 11,
-        "peer": 12,
-        "address": "/run/app.sock",
-        "kind": "pathname",
-        "uid": 1000,
-        "user": "ana",
-        "unread": 5,
-        "charged": 768,
-        "shutdown": ["receiving"],
-        "file": {"device": 3, "inode": 4},
-        "waiting": [],
-        "processes": [{"pid": 412, "fd": 9, "comm": "app", "uid": 1000, "user": "ana"}],
-    }
-    assert found["client"]["kind"] == "unnamed" and found["client"]["address"] is None
-
-
-def test_json_of_a_listener_and_of_a_stale_file() -> None:
-    listing_format = ListingFormat(USERS.get)
-    listener = json.loads(listing_format.json(LISTENER, time="now", change="came"))
-    assert [*listener][:2] == ["time", "change"]
-    assert (listener["queued"], listener["backlog"], listener["server"]["waiting"]) == (1, 4096, [9])
-    stale = json.loads(listing_format.json(Row(RowState.STALE, None, PATH, file_owner=1001)))
-    assert (stale["server"], stale["type"], stale["file_owner"]) == (None, None, {"uid": 1001, "user": "bob"})
-
-
-@given(st.sampled_from(RowState), st.sampled_from([None, *Shutdown]), st.integers(0, 1 << 32) | st.none())
-def test_json_is_valid_whatever_is_known(
-    state: RowState, shutdown: Shutdown | None, number: int | None
-) -> None:
-    end = End(entry(shutdown=shutdown, unread=number, peer=number, queued=number), (Owner(1, 2),))
-    found = json.loads(ListingFormat(USERS.get).json(Row(state, None, UNNAMED, None, end)))
-    assert (found["state"], found["client"]["unread"]) == (state.value, number)

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 import pytest
 
 from afunix.model.address import Address
-from afunix.model.listing import Criteria, FileState, Row, RowState
+from afunix.model.arrangement import Criteria
+from afunix.model.listing import FileState, Row, RowState
 from afunix.model.pattern import parse_pattern
 from afunix.tools.ls import Listing, Request, list_sockets
-
 
 ANY = Criteria()
 

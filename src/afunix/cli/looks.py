@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from ..formats.columns import Line, is_comfortable, render
 from ..formats.listing import COLUMNS, SIGN_COLUMN, TREE_COLUMNS, Detail, ListingFormat
+from ..formats.listing_json import ListingJson
+from ..model.arrangement import group
 from ..model.escaping import quote
-from ..model.listing import Row, group
+from ..model.listing import Row
 
 if TYPE_CHECKING:
     from ..tools.ls import Unseen
@@ -42,16 +44,18 @@ _USUAL_COLUMNS = 80
 class Looks:
     """One way to show rows: in columns, as a tree, or as JSON."""
 
-    def __init__(self, listing_format: ListingFormat, *, tree: bool = False, as_json: bool = False) -> None:
+    def __init__(
+        self, listing_format: ListingFormat, *, tree: bool = False, as_json: ListingJson | None = None
+    ) -> None:
         self.format = listing_format
         self._formats = (listing_format, *map(listing_format.with_detail, (Detail.ONE, Detail.TERSE)))
-        self.as_json = as_json
+        self.json = as_json
         self._is_tree = tree
         self._paint = _PAINT if has_colour() else None
 
     def render(self, rows: Sequence[Row], width: int | None) -> list[str]:
         """The lines of a list, the title first; JSON has none."""
-        return [self.format.json(row) for row in rows] if self.as_json else self.render_rows(rows, width)
+        return self.render_rows(rows, width) if self.json is None else list(map(self.json.line, rows))
 
     def render_rows(
         self,

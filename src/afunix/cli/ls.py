@@ -13,10 +13,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..formats.listing import Detail, ListingFormat
+from ..formats.listing_json import ListingJson
 from ..kernel import names
 from ..kernel.socket_types import TYPE_NUMBERS
+from ..model.arrangement import SORT_KEYS, Criteria
 from ..model.escaping import escape, quote
-from ..model.listing import SORT_KEYS, Criteria
 from ..model.pattern import Pattern, parse_pattern
 from ..model.rules import parse_id
 from .looks import Looks, tell_unseen, terminal_size
@@ -128,7 +129,9 @@ def command(
     request = Request(patterns, criteria, sort_by, reverse)
     messages = Messages(quiet=quiet, verbose=verbose)
     looks = Looks(
-        ListingFormat(names.user_name, Detail.ALL if verbose else Detail.SOME), tree=tree, as_json=as_json
+        ListingFormat(names.user_name, Detail.ALL if verbose else Detail.SOME),
+        tree=tree,
+        as_json=ListingJson(names.user_name) if as_json else None,
     )
     if watch:
         from .watching import watch_until_stopped

@@ -21,7 +21,8 @@ from ..formats.columns import shorten
 from ..formats.label import format_time
 from ..formats.listing import CAME, CHANGED, SIGNS, WENT
 from ..kernel.interrupts import ENDING, Interrupted
-from ..model.listing import Change, Row, difference, sort
+from ..model.arrangement import Change, difference, sort
+from ..model.listing import Row
 from ..tools.ls import Listing, Request, list_sockets
 from .looks import Looks, is_terminal, tell_unseen, terminal_size
 from .messages import Messages
@@ -43,7 +44,7 @@ _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 def watch_until_stopped(request: Request, looks: Looks, interval_s: float, messages: Messages) -> int:
     """Look every `interval_s` seconds until a signal ends it or STDOUT does; the status for the command."""
-    if is_terminal() and not looks.as_json:
+    if is_terminal() and looks.json is None:
         return _watch_in_place(request, looks, interval_s)
     return _watch_line_by_line(request, looks, interval_s, messages)
 
@@ -78,7 +79,7 @@ def _signed(change: Change, looks: Looks, before: Iterable[Row]) -> Iterator[tup
 
 def _changed_to_see(change: Change, looks: Looks, before: Iterable[Row]) -> list[Row]:
     """A row where something is different that is shown."""
-    if looks.as_json:
+    if looks.json is not None:
         return list(change.changed)
     old = {row.key: row for row in before} if change.changed else {}
     line = looks.format.line
@@ -87,9 +88,9 @@ def _changed_to_see(change: Change, looks: Looks, before: Iterable[Row]) -> list
 
 def _told(signed: Sequence[tuple[str, Row]], looks: Looks) -> str:
     now = format_time(time.time())
-    if looks.as_json:
+    if looks.json is not None:
         words = {**SIGNS, _PRESENT: "present"}
-        lines = [looks.format.json(row, time=now, change=words[sign]) for sign, row in signed]
+        lines = [looks.json.line(row, time=now, change=words[sign]) for sign, row in signed]
     else:
         signs = {id(row): f"{now} {sign}" for sign, row in signed}
         _, *lines = looks.render_rows([row for _, row in signed], None, lambda row: signs[id(row)], flat=True)

@@ -20,6 +20,7 @@ from ..model.socket_table import SocketEntry, TableState
 from ..model.surroundings import Elsewhere
 from .owners import find_owners, leads_to
 from .proc_net_unix import parse
+from .processes import all_pids, count_alive
 from .sighting import probe
 
 _MOST_ASKED = 256
@@ -42,18 +43,18 @@ def other_namespaces() -> Namespaces:
     own_network, own_place = _network_of("self"), _place_of("self")
     networks: dict[object, int] = {}
     places: dict[object, int] = {}
-    unseen = 0
-    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+    denied = []
+    for pid in all_pids():
         try:
             networks.setdefault(_network_of(pid), pid)
             places.setdefault(_place_of(pid), pid)
         except PermissionError:
-            unseen += 1
+            denied.append(pid)
         except OSError:
             continue  # it has ended
     networks.pop(own_network, None)
     places.pop(own_place, None)
-    return Namespaces(tuple(networks.values()), tuple(places.values()), unseen)
+    return Namespaces(tuple(networks.values()), tuple(places.values()), count_alive(denied))
 
 
 def bearers_of_abstract(address: Address, networks: Iterable[int]) -> list[Elsewhere]:

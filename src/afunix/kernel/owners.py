@@ -18,6 +18,7 @@ from ..model.address import AddressKind
 from ..model.ownership import Holder
 from ..model.socket_table import Owner, SocketEntry, TableState
 from .names import comm_of
+from .processes import all_pids, count_alive
 from .socket_table import read_table
 
 __all__ = [
@@ -49,16 +50,18 @@ class Owners:
 def find_owners(inodes: Collection[int] | None = None) -> Owners:
     """Look through all processes that may be looked into, for the sockets `inodes` (None: for any)."""
     owners = Owners()
-    for pid in _processes():
+    denied = []
+    for pid in all_pids():
         try:
             found = list(_sockets_of(pid, inodes))
         except PermissionError:
-            owners.unreadable += 1
+            denied.append(pid)
             continue
         if found:
             comm, uid = comm_of(pid), effective_uid(pid)
             for fd, inode in found:
                 owners.by_inode.setdefault(inode, []).append(Owner(pid, fd, comm, uid))
+    owners.unreadable = count_alive(denied)
     return owners
 
 
@@ -129,10 +132,6 @@ def _holders(names: dict[int, bytes], is_it: Callable[[int, bytes], bool]) -> li
             if is_it(owner.pid, names[inode]):
                 holders[owner.pid] = Holder(owner.pid, owner.comm, owner.uid)
     return [holders[pid] for pid in sorted(holders)]
-
-
-def _processes() -> list[int]:
-    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
 def _sockets_of(pid: int, inodes: Collection[int] | None) -> Iterator[tuple[int, int]]:

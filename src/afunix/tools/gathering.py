@@ -22,6 +22,7 @@ from ..kernel.approach import Approach, approach, held
 from ..kernel.owners import Owners, find_owners, leads_to, seen_from_here
 from ..kernel.pathname import kernel_name
 from ..kernel.peercred import peer_credentials
+from ..kernel.processes import is_stopped
 from ..kernel.sighting import probe as probe_datagram
 from ..kernel.socket_table import Table, read_table
 from ..model.address import Address, AddressKind
@@ -34,7 +35,6 @@ from ..model.socket_table import FileIdentity, Owner, SocketEntry, TableState
 from ..model.surroundings import Answer, Bound, Component, Elsewhere, Facts
 
 _TRIED_IN_TURN = ("stream", "seqpacket", "dgram")
-_STOPPED = (b"T", b"t")
 
 
 def gather(
@@ -150,16 +150,7 @@ def _bound(entries: list[SocketEntry], table: Table, *, thorough: bool) -> tuple
 def _with_owners(entry: SocketEntry, owners: Owners) -> Bound:
     holders = tuple(owners.of(entry.inode))
     clients = tuple(owner for inode in entry.waiting for owner in owners.of(inode)[:1])
-    return Bound(entry, holders, clients, frozenset(owner.pid for owner in holders if _is_stopped(owner.pid)))
-
-
-def _is_stopped(pid: int) -> bool:
-    """State T (by a signal) or t (by a tracer), proc_pid_stat(5); the name before it may hold a parenthesis."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            return file.read().rpartition(b")")[2].split()[0] in _STOPPED
-    except (OSError, IndexError):
-        return False
+    return Bound(entry, holders, clients, frozenset(owner.pid for owner in holders if is_stopped(owner.pid)))
 
 
 def _look_elsewhere(facts: Facts, gone: Approach) -> Facts:

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from ..kernel import socket_files
 from ..kernel.owners import Owners, find_owners, seen_from_here
 from ..kernel.socket_table import Table, read_table
-from ..model import listing
+from ..model import arrangement, listing
 from ..model.address import Address, AddressKind
-from ..model.listing import Criteria, FileState, Row, RowState
+from ..model.arrangement import Criteria
+from ..model.listing import FileState, Row, RowState
 from ..model.ownership import Verdict
 from ..model.pattern import Pattern
 from ..model.socket_table import SocketEntry
@@ -70,8 +71,8 @@ def list_sockets(request: Request) -> Listing:
     patterns, search = _look_around(request)
     if request.wants_files:
         rows += _without_socket(search.files, table)
-    chosen = listing.choose(rows, request.criteria._replace(matches=_any_of(patterns)))
-    chosen = listing.sort(chosen, request.sort_by)
+    chosen = arrangement.choose(rows, request.criteria._replace(matches=_any_of(patterns)))
+    chosen = arrangement.sort(chosen, request.sort_by)
     if request.is_reversed:
         chosen.reverse()
     ends = (end for row in chosen for end in (row.server, row.client))
