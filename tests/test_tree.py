@@ -32,10 +32,10 @@ LAYERS = {
     "events": 3,
     "systemd": 3,
     "testing": 3,
-    "sinks": 4,
+    "sinks": 5,
     "endpoints": 4,
-    "tools": 5,
-    "cli": 6,
+    "tools": 6,
+    "cli": 7,
 }
 """Folder or module of src/afunix to its height: imports go to what is lower, or stay in their own folder."""
 

@@ -47,6 +47,7 @@ class _ToSocket:
     """What movers into a socket have in common."""
 
     min_bytes = 0
+    held = 0
 
     def __init__(self, source: Input, channel: Channel) -> None:
         self.is_usable = True
@@ -178,6 +179,7 @@ class SplicedSocket:
     """
 
     min_bytes = _SMALL_MOVE_BYTES
+    held = 0
 
     def __init__(self, channel: Channel, output: Output) -> None:
         self.is_usable = True

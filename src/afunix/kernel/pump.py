@@ -40,6 +40,10 @@ class Mover(Protocol):
     min_bytes: int
     """Moves smaller than this are better done by copying, until bytes come in bulk again."""
 
+    @property
+    def held(self) -> int:
+        """Bytes that have left the source and not reached the sink: they go before all others."""
+
     def try_move(self, max_bytes: int) -> int | None:
         """How many bytes were moved; 0 at the source's end, None: not now, or not this way (`is_usable`)."""
 
@@ -122,11 +126,12 @@ class Pump(Direction):
         self._transform = transform
         self._is_flushed = is_flushed
         self._held = memoryview(b"")
+        self._stranded = 0
 
     @property
     def held(self) -> int:
         """Bytes taken from the source that the sink has not taken; after an error they are lost."""
-        return len(self._held)
+        return len(self._held) + (self._mover.held if self._mover is not None else self._stranded)
 
     def release(self) -> bytes:
         """What is held, to be put back where it came from; it counts as not taken."""
@@ -145,6 +150,8 @@ class Pump(Direction):
     def _advance(self) -> Wants | None:
         if self._held:
             return self._push()
+        if self._mover is not None and self._mover.held:
+            return self._move(self._mover)
         if self.source_ended:
             return self._end()
         if self._is_bulk and self._mover is not None:
@@ -185,8 +192,8 @@ class Pump(Direction):
         if moved is None:
             self._drop_mover()
             return None
-        self.taken += moved
         self.moved += moved
+        self.taken = self.moved + mover.held
         self.source_ended = moved == 0
         self._is_bulk = moved >= mover.min_bytes
         return None
@@ -209,4 +216,5 @@ class Pump(Direction):
     def _drop_mover(self) -> None:
         mover, self._mover = self._mover, None
         if mover is not None:
+            self._stranded += mover.held
             mover.close()

@@ -1,0 +1,86 @@
+"""A Unix socket as the far end: connected at once where it can be, else waited for like `connect` waits.
+
+The server's type has to be the listener's: bytes become no records. Descriptors are refused by the kernel unless they
+are wanted (`accept_fds`), so that a splice can lose none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import closing
+from socket import SocketType
+
+from ..kernel import dial
+from ..kernel.channel import Channel
+from ..kernel.dialling import Dialling
+from ..kernel.peercred import refuse_descriptors
+from ..model.address import Address
+from ..model.events import Connected, Observer
+
+
+class UnixEndpoint:
+    """`wait` seconds for a server that is not there; a full backlog is waited for `timeout` seconds (None: for ever)."""
+
+    def __init__(
+        self,
+        address: Address,
+        socket_type: str = "stream",
+        *,
+        wait: float | None = None,
+        timeout: float | None = None,
+        takes_descriptors: bool = False,
+        make_channel: Callable[[SocketType, int], Channel] = Channel,
+        observer: Observer | None = None,
+    ) -> None:
+        self._address = address
+        self._type = socket_type
+        self._wait = wait
+        self._timeout = timeout
+        self._takes_descriptors = takes_descriptors
+        self._make_channel = make_channel
+        self._observer = observer
+        self.refuses_fds = not takes_descriptors and _kernel_refuses(socket_type)
+
+    def connect_now(self, near: Channel) -> Channel | None:
+        """One attempt. A server that is not there is no error yet where it is to be waited for."""
+        sock = dial.open_socket(self._type, self._observer, takes_descriptors=self._takes_descriptors)
+        try:
+            answer = dial.try_connect(sock, self._address)
+            if answer:
+                dial.close_socket(sock, self._observer)
+                return None
+            if self._observer is not None:
+                self._observer(Connected(sock.fileno(), self._address))
+            return self._make_channel(sock, near.connection)
+        except BaseException:
+            sock.close()
+            raise
+
+    async def connect(self, near: Channel) -> Channel:
+        dialling = Dialling(
+            self._address,
+            self._type,
+            timeout=self._timeout,
+            wait=self._wait,
+            takes_descriptors=self._takes_descriptors,
+            observer=self._observer,
+            clock=asyncio.get_running_loop().time,
+        )
+        with closing(dialling.steps()) as steps:
+            try:
+                pause = next(steps)
+                while True:
+                    await asyncio.sleep(pause.seconds)
+                    pause = steps.send(None)
+            except StopIteration as done:
+                sock: SocketType = done.value
+        return self._make_channel(sock, near.connection)
+
+    def close(self) -> None:
+        pass
+
+
+def _kernel_refuses(socket_type: str) -> bool:
+    with dial.open_socket(socket_type) as sock:
+        return refuse_descriptors(sock)

@@ -1,0 +1,98 @@
+"""A pump for streams in which descriptors travel: they leave with the byte that they came with. See `pump`.
+
+Each receive ends after the bytes of a message with descriptors (unix(7)), so that what was received is sent as one
+message: the descriptors on its first byte, and their copies here closed as soon as the kernel has taken it. Nobody
+looks at them. More than the kernel lets into one message (253) cannot come.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from .channel import Channel
+from .pump import CHUNK_BYTES, SHARE_BYTES, Wants
+
+MAX_DESCRIPTORS = 253
+"""SCM_MAX_FD, unix(7)."""
+
+
+class DescriptorPump:
+    """One direction from `source` to `sink`, which stay their owners'; `descriptors` counts those that went through."""
+
+    def __init__(self, source: Channel, sink: Channel, at_end: Callable[[], None]) -> None:
+        self._source = source
+        self._sink = sink
+        self._at_end = at_end
+        self._held = memoryview(b"")
+        self._fds: list[int] = []
+        self.moved = 0
+        self.descriptors = 0
+        self.source_error: OSError | None = None
+        self.sink_error: OSError | None = None
+        self.source_ended = False
+        self.is_finished = False
+
+    @property
+    def held(self) -> int:
+        """Bytes taken and not passed on."""
+        return len(self._held)
+
+    def step(self) -> Wants:
+        """Move what can be moved now. After NOTHING look at the two errors."""
+        limit = self.moved + SHARE_BYTES
+        wants = Wants.NOTHING if self.is_finished else None
+        while wants is None:
+            wants = self._advance() if self.moved < limit else Wants.TURN
+        return wants
+
+    def _advance(self) -> Wants | None:
+        if self._held:
+            return self._push()
+        if self.source_ended:
+            self._at_end()
+            return self._finish()
+        return self._pull()
+
+    def _pull(self) -> Wants | None:
+        try:
+            received = self._source.try_receive_fds(CHUNK_BYTES, MAX_DESCRIPTORS)
+        except OSError as error:
+            self.source_error = error
+            return self._finish()
+        if received is None:
+            return Wants.SOURCE
+        data, self._fds = received
+        self._held = memoryview(data)
+        self.source_ended = not data
+        return None
+
+    def _push(self) -> Wants | None:
+        try:
+            sent = self._send(self._held, self._fds)
+        except OSError as error:
+            self.sink_error = error
+            return self._finish()
+        if not sent:
+            return Wants.SINK
+        self.descriptors += len(self._fds)
+        self._close_descriptors()
+        self.moved += sent
+        self._held = self._held[sent:]
+        return None
+
+    def _send(self, data: memoryview, fds: list[int]) -> int:
+        return self._sink.try_send_fds(data, fds) if fds else self._sink.try_send(data)
+
+    def _close_descriptors(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def _finish(self) -> Wants:
+        self.is_finished = True
+        self._close_descriptors()
+        return Wants.NOTHING
+
+    def close(self) -> None:
+        """Finish, wherever it stands; descriptors that were not passed on are closed. Idempotent."""
+        self._finish()

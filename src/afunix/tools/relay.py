@@ -1,0 +1,378 @@
+"""The work of `afunix relay LISTEN CONNECT`: every connection to one address goes to the other, for as long as both like.
+
+Values in, events and a RelayResult out. Who is accepted, and how a run stops, is as for `serve`: the same acceptor, the
+same order of a stop. How bytes move is chosen once: by splice where nobody watches and no descriptor can be in the
+stream, else by copying; with `pass_fds` by messages; records as records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ..endpoints.base import Endpoint
+from ..endpoints.unix import UnixEndpoint
+from ..kernel import activation
+from ..kernel.channel import Channel
+from ..kernel.descriptor_pump import DescriptorPump
+from ..kernel.fallbacks import is_forced
+from ..kernel.limits import raise_descriptor_limit
+from ..kernel.listener import Listener, Ownership
+from ..kernel.pipes import PipePool
+from ..kernel.pump import Pump
+from ..kernel.record_relay import RecordRelay
+from ..kernel.socket_types import type_word
+from ..kernel.spliced_stream import SplicedStream
+from ..kernel.traced_channel import TracedChannel
+from ..model.address import Address
+from ..model.errors import AddressError, AfunixError
+from ..model.escaping import quote
+from ..model.events import Closed, Observer, PeerReset, Stopping, WentIdle
+from ..model.framing import PieceEnd
+from ..model.rules import Rules
+from ..sinks.relay import Relay
+from ..streams.acceptor import Acceptor
+from ..streams.duplex import Duplex, OneWay
+from ..streams.idle import IdleWatch
+from ..streams.signals import watch_signals
+from .listeners import open_listeners
+from .settings import Cause, TurnedAway
+from .stop import Stop
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """The options of `relay`; times in seconds, None: no limit."""
+
+    listen: tuple[Address, ...]
+    connect: Address
+    socket_type: str | None = None
+    wait: float | None = None
+    connect_timeout_s: float | None = None
+    max_clients: int | None = None
+    max_per_user: int | None = None
+    rules: Rules = field(default_factory=Rules)
+    ownership: Ownership = field(default_factory=Ownership)
+    backlog: int | None = None
+    idle_timeout_s: float | None = None
+    timeout_s: float | None = None
+    drain_s: float | None = None
+    pass_fds: bool = False
+    is_traced: bool = False
+
+
+@dataclass(slots=True)
+class RelayResult:
+    """How a run ended; see `settings.ServeResult`. `unreachable` clients got no connection to the far end."""
+
+    cause: Cause = Cause.SIGNAL
+    signal_number: int = 0
+    is_forced: bool = False
+    error: OSError | None = None
+    fault: Exception | None = None
+    bytes_lost: int = 0
+    turned_away: TurnedAway | None = None
+    served: int = 0
+    unreachable: int = 0
+    left_behind: list[AfunixError] = field(default_factory=list)
+
+
+def relay(
+    settings: RelaySettings,
+    *,
+    observer: Observer | None = None,
+    alerts: Observer | None = None,
+    on_unreachable: Callable[[Channel, Exception], None] = lambda channel, error: None,
+    on_unmatched: Callable[[Address, int], None] = lambda address, count: None,
+    on_ready: Callable[[list[Listener], Relay], None] = lambda listeners, relay: None,
+) -> RelayResult:
+    """Relay until a signal or the time ends it.
+
+    Raises:
+        AfunixError: the listeners cannot be had, or both addresses are one; nothing is left behind.
+    """
+    max_clients = raise_descriptor_limit() // 2 if settings.max_clients is None else settings.max_clients
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        _refuse_itself(settings)
+        listeners = open_listeners(
+            settings.listen,
+            socket_type=settings.socket_type,
+            ownership=settings.ownership,
+            backlog=settings.backlog,
+            configure=lambda sock: None,
+            on_unmatched=on_unmatched,
+            observer=observer,
+        )
+        try:
+            loop = asyncio.new_event_loop()
+            try:
+                service = RelayService(
+                    settings, listeners, loop, max_clients, observer, alerts, on_unreachable
+                )
+                return service.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
+            finally:
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+                loop.close()
+        finally:
+            for listener in listeners:
+                listener.close()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _refuse_itself(settings: RelaySettings) -> None:
+    """One file under two names is seen here; what cannot be seen before, when a connection turns out to be ours."""
+    if settings.connect in settings.listen or any(
+        address.is_unix and _is_one_file(address, settings.connect) for address in settings.listen
+    ):
+        raise AddressError(
+            f"{quote(str(settings.connect))} is where this relay listens: it would connect to itself",
+            hint="the second address is the server's",
+        )
+
+
+def _is_one_file(one: Address, other: Address) -> bool:
+    try:
+        return os.path.samefile(one.name, other.name)
+    except (OSError, ValueError):
+        return False
+
+
+class RelayService:
+    """One run of `relay` on one loop. The listeners are their owner's, but for the names, which go at the stop."""
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        listeners: list[Listener],
+        loop: asyncio.AbstractEventLoop,
+        max_clients: int,
+        observer: Observer | None,
+        alerts: Observer | None,
+        on_unreachable: Callable[[Channel, Exception], None],
+    ) -> None:
+        self._settings = settings
+        self._listeners = listeners
+        self._loop = loop
+        self._observer = observer
+        self._on_unreachable = on_unreachable
+        self._result = RelayResult()
+        self._pool = PipePool()
+        self._endpoint = self._make_endpoint()
+        self._relay = Relay(
+            self._endpoint,
+            self._pumps_for(listeners[0].type),
+            loop,
+            on_finished=self._on_finished,
+            on_unreachable=self._on_turned_away,
+            check=self._check,
+            clock=loop.time if settings.idle_timeout_s is not None else None,
+        )
+        self._acceptor = Acceptor(
+            listeners,
+            self._on_channel,
+            loop,
+            rules=settings.rules,
+            max_clients=max_clients,
+            max_per_user=settings.max_per_user,
+            make_channel=self._make_channel(),
+            on_fault=self._on_accept_fault,
+            observer=observer,
+            alerts=alerts,
+        )
+        self._stop = Stop(
+            loop,
+            self._acceptor,
+            listeners,
+            self._relay,
+            drain_s=settings.drain_s,
+            on_finished=self._on_finished,
+            on_end=self._on_end,
+        )
+        self._idle: IdleWatch[Duplex] | None = None
+        if settings.idle_timeout_s is not None:
+            self._idle = IdleWatch(
+                loop, settings.idle_timeout_s, loop.time, self._relay.connected, self._on_idle
+            )
+
+    # What it is made of
+
+    def _make_channel(self) -> Callable[[socket.SocketType, int], Channel]:
+        if self._settings.is_traced and self._observer is not None:
+            return partial(TracedChannel, observer=self._observer)
+        return Channel
+
+    def _make_endpoint(self) -> Endpoint:
+        settings = self._settings
+        return UnixEndpoint(
+            settings.connect,
+            type_word(self._listeners[0].type),
+            wait=settings.wait,
+            timeout=settings.connect_timeout_s,
+            takes_descriptors=settings.pass_fds,
+            make_channel=self._make_channel(),
+            observer=self._observer if settings.is_traced else None,
+        )
+
+    def _pumps_for(self, number: int) -> Callable[[Channel, Channel], tuple[OneWay, OneWay]]:
+        settings = self._settings
+        if number != socket.SOCK_STREAM:
+            return _record_pumps
+        if settings.pass_fds:
+            return _descriptor_pumps
+        refuses_fds = self._endpoint.refuses_fds and all(listener.refuses_fds for listener in self._listeners)
+        if settings.is_traced or not refuses_fds or is_forced("splice"):
+            return _copying_pumps
+        return partial(_splicing_pumps, self._pool)
+
+    def _check(self, near: Channel, far: Channel) -> None:
+        """Is the server at the far end this very relay? By who called listen, however the address leads there."""
+        if far.peer.pid == os.getpid() and not self._listeners[0].is_inherited:
+            raise AddressError(
+                f"{quote(str(self._settings.connect))} leads back to this relay",
+                hint="the second address is the server's",
+            )
+
+    # Run
+
+    def run(
+        self, on_ready: Callable[[list[Listener], Relay], None], take_signals: Callable[[], object]
+    ) -> RelayResult:
+        self._loop.set_exception_handler(self._on_fault)
+        watch_signals(self._loop, STOP_SIGNALS, self._on_signal)
+        take_signals()
+        if self._settings.timeout_s is not None:
+            self._loop.call_later(self._settings.timeout_s, self._on_timeout)
+        try:
+            self._acceptor.start()
+            on_ready(self._listeners, self._relay)
+            activation.notify("READY=1")
+            self._loop.run_forever()
+        finally:
+            self._close()
+        self._result.served = self._acceptor.accepted
+        return self._result
+
+    def _close(self) -> None:
+        if self._idle is not None:
+            self._idle.close()
+        self._stop.close()
+        self._acceptor.close()
+        self._relay.close()
+        self._pool.close()
+        self._result.left_behind = self._stop.left_behind
+        self._result.turned_away = self._stop.turned_away
+
+    # What happens
+
+    def _on_channel(self, channel: Channel) -> None:
+        if self._idle is not None:
+            self._idle.wake()
+        self._relay.on_channel(channel)
+
+    def _on_turned_away(self, channel: Channel, error: Exception) -> None:
+        self._result.unreachable += 1
+        self._on_unreachable(channel, error)
+
+    def _on_finished(self, channel: Channel, end: PieceEnd) -> None:
+        if self._observer is not None:
+            if end is PieceEnd.RESET:
+                self._observer(PeerReset(channel.fd, channel.connection))
+            self._observer(Closed(channel.fd, channel.connection, channel.bytes_received, channel.bytes_sent))
+        self._acceptor.release(channel)
+        if self._stop.has_begun:
+            self._loop.call_soon(self._stop.go_on)
+
+    def _on_idle(self, duplex: Duplex) -> None:
+        if self._observer is not None:
+            limit_s = self._settings.idle_timeout_s or 0.0
+            self._observer(WentIdle(duplex.near.fd, duplex.near.connection, limit_s))
+        self._relay.drop(duplex, PieceEnd.EOF)
+
+    def _on_accept_fault(self, error: OSError) -> None:
+        self._result.error = error
+        self._begin_stop(Cause.ACCEPT_FAILED, "accept")
+        self._result.cause = Cause.ACCEPT_FAILED
+
+    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What no callback expected: end with it, for going on could be a spin. The first one is the cause."""
+        fault = context.get("exception")
+        if self._result.fault is None:
+            self._result.fault = fault if isinstance(fault, Exception) else RuntimeError(context["message"])
+            self._result.cause = Cause.FAULT
+        self._stop.give_up()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        """The first stops, or ends the draining; the second ends all."""
+        is_first = not self._result.signal_number
+        self._result.signal_number = number
+        if not self._stop.has_begun:
+            self._begin_stop(Cause.SIGNAL, number.name)
+        elif is_first:
+            self._stop.end_drain()
+        else:
+            self._result.cause = Cause.SIGNAL
+            self._result.is_forced = True
+            self._stop.give_up()
+
+    def _on_timeout(self) -> None:
+        if not self._stop.has_begun:
+            self._begin_stop(Cause.TIMEOUT, "--timeout")
+        self._stop.end_drain()
+
+    def _begin_stop(self, cause: Cause, words: str) -> None:
+        if self._stop.has_begun:
+            return
+        self._result.cause = cause
+        if self._observer is not None:
+            self._observer(Stopping(-1, words))
+        activation.notify("STOPPING=1")
+        self._stop.begin()
+
+    def _on_end(self, bytes_lost: int) -> None:
+        self._result.bytes_lost = bytes_lost
+        self._loop.stop()
+
+
+# How bytes move
+
+
+def _copying_pumps(near: Channel, far: Channel) -> tuple[OneWay, OneWay]:
+    return (
+        Pump(near.try_receive, far.try_send, at_end=far.end_sending),
+        Pump(far.try_receive, near.try_send, at_end=near.end_sending),
+    )
+
+
+def _splicing_pumps(pool: PipePool, near: Channel, far: Channel) -> tuple[OneWay, OneWay]:
+    return (
+        Pump(
+            near.try_receive,
+            far.try_send,
+            mover=SplicedStream(near, far, pool),
+            at_end=far.end_sending,
+        ),
+        Pump(
+            far.try_receive,
+            near.try_send,
+            mover=SplicedStream(far, near, pool),
+            at_end=near.end_sending,
+        ),
+    )
+
+
+def _descriptor_pumps(near: Channel, far: Channel) -> tuple[OneWay, OneWay]:
+    return DescriptorPump(near, far, far.end_sending), DescriptorPump(far, near, near.end_sending)
+
+
+def _record_pumps(near: Channel, far: Channel) -> tuple[OneWay, OneWay]:
+    return RecordRelay(near, far, far.end_sending), RecordRelay(far, near, near.end_sending)
