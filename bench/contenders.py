@@ -250,3 +250,37 @@ CHECKERS = (
     Contender("python -c 'import click'", Role.LIMIT, "", "{python} -c 'import click'"),
 )
 """What there is to be said of one socket."""
+
+_TO = "UNIX-LISTEN:{sock},fork,backlog=4096 UNIX-CONNECT:{sock}.up"
+_RELAY = _ours("afunix", "{afunix} relay -q {sock} {sock}.up")
+_PROXYD = Contender(
+    "systemd-socket-proxyd",
+    Role.PEER,
+    "systemd-socket-activate --listen={sock} /lib/systemd/systemd-socket-proxyd"
+    " --connections-max=2000 {sock}.up",
+    program="/lib/systemd/systemd-socket-proxyd",
+)
+_SOCAT_RELAY = Contender("socat", Role.PEER, f"socat {_TO}", program="socat")
+_EPOLL_RELAY = Contender("C epoll relay", Role.LIMIT, "{c}/epoll_relay {sock} {sock}.up")
+_NO_RELAY = Contender("no relay", Role.LIMIT, "")
+
+BULK_RELAYS = (
+    _RELAY,
+    _SOCAT_RELAY,
+    Contender("socat -b262144", Role.PEER, f"socat -b262144 {_TO}", program="socat"),
+    _PROXYD,
+    Contender("C copy relay", Role.LIMIT, "{c}/relay {sock} {sock}.up copy"),
+    Contender("C splice relay", Role.LIMIT, "{c}/relay {sock} {sock}.up splice"),
+    _NO_RELAY,
+)
+"""Between a client at {sock} and a server at {sock}.up."""
+
+RELAYS = (_RELAY, _SOCAT_RELAY, _PROXYD, _EPOLL_RELAY, _NO_RELAY)
+"""The same for small messages."""
+
+IDLE_RELAYS = (
+    _RELAY,
+    Contender("socat", Role.PEER, _SOCAT_RELAY.server, program="socat", share=1 / 10),
+    _PROXYD,
+    _EPOLL_RELAY,
+)

@@ -195,10 +195,15 @@ class Outlet:
 
     def wait_reached(self, timeout_s: float = WORK_TIMEOUT_S) -> float:
         """The time (time.monotonic) at which as many bytes had come out as the program was told to expect."""
-        word, number = self.printed.words(timeout_s)[:2]
-        if word != "reached":
-            raise MeasurementError(f"only {number} bytes came out")
-        return int(number) / 1e9
+        return wait_reached(self.printed, timeout_s)
+
+
+def wait_reached(printed: LineReader, timeout_s: float = WORK_TIMEOUT_S) -> float:
+    """The time that the line "reached NANOSECONDS" tells, on the clock of time.monotonic."""
+    word, number = printed.words(timeout_s)[:2]
+    if word != "reached":
+        raise MeasurementError(f"only {number} bytes came out")
+    return int(number) / 1e9
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench import bulk, contenders, crowd, looking, startup
+from bench import bulk, contenders, crowd, databases, looking, relays, startup
 from bench.bulk import Sample, Stdout
 from bench.contenders import Contender
 from bench.workplace import Workplace
@@ -64,6 +64,11 @@ _SERVER_COST = Column("cpu_s_per_gb", "server CPU, s/GB", higher_is_better=False
 _BULK = (_SPEED, Column("wall_s", "s, with the client's start", higher_is_better=False), _SERVER_COST)
 _COPYING_LIMIT = "C write, splice"
 _ZERO_COPY = "afunix --zero-copy"
+_SPLICE_RELAY = "C splice relay"
+_EPOLL_RELAY = "C epoll relay"
+_PROXYD = "systemd-socket-proxyd"
+_SOCAT_262144 = "socat -b262144"
+_NOISE = 0.95
 _CLICK = "python -c 'import click'"
 
 
@@ -108,6 +113,21 @@ def _lines(clients: int, how: str) -> Scenario:
         ),
         "C line keeper",
         crowd.verify_lines(clients),
+    )
+
+
+def _relay_echo(clients: int) -> Scenario:
+    return Scenario(
+        f"relay-echo-{clients}",
+        f"ping-pong through a relay: {clients} connection{'s' if clients > 1 else ''} × 64 bytes",
+        contenders.RELAYS,
+        relays.echo(clients),
+        (
+            Column("per_s", "round trips/s", decimals=0),
+            Column("cpu_us", "relay CPU, µs a round trip", higher_is_better=False),
+        ),
+        (Goal("≥ the best peer, within noise", "per_s", _NOISE),),
+        _EPOLL_RELAY,
     )
 
 
@@ -230,5 +250,60 @@ SCENARIOS: tuple[Scenario, ...] = (
         looking.looking(),
         (Column("ms", "ms", higher_is_better=False, decimals=0),),
         (),
+    ),
+    Scenario(
+        "relay-bulk",
+        "2 GiB through a relay, from a C writer to a C reader",
+        contenders.BULK_RELAYS,
+        relays.bulk,
+        (_SPEED, Column("cpu_s_per_gb", "relay CPU, s/GB", higher_is_better=False, decimals=3)),
+        (
+            Goal(f"≥ 3 × {_SOCAT_262144}", "gb_per_s", 3, (_SOCAT_262144,)),
+            Goal(f"≥ 1 × {_PROXYD}", "gb_per_s", 1, (_PROXYD,)),
+            _of_limit(0.9, _SPLICE_RELAY),
+            Goal(f"CPU ≤ 1.2 × {_PROXYD}", "cpu_s_per_gb", 1 / 1.2, (_PROXYD,)),
+        ),
+        _SPLICE_RELAY,
+    ),
+    *(_relay_echo(clients) for clients in (1, 16)),
+    Scenario(
+        "relay-idle",
+        "1,000 idle pairs in a relay",
+        contenders.IDLE_RELAYS,
+        relays.idle,
+        (
+            Column("kib_each", "KiB a pair", higher_is_better=False),
+            Column("pairs", "pairs", decimals=0),
+            Column("mib", "MiB in all", higher_is_better=False, decimals=1),
+            Column("processes", "processes", higher_is_better=False, decimals=0),
+            Column("cpu_s", "CPU s in 2 s", higher_is_better=False),
+        ),
+        (
+            Goal("≤ 24 MiB in all", "mib", at_most=24),
+            Goal("one process", "processes", at_most=1),
+            Goal("0 CPU", "cpu_s", at_most=0),
+        ),
+        _EPOLL_RELAY,
+    ),
+    Scenario(
+        "relay-redis",
+        "redis-benchmark through a relay: 50 connections, no pipelining",
+        contenders.RELAYS,
+        databases.redis,
+        (Column("get_per_s", "GET/s", decimals=0), Column("set_per_s", "SET/s", decimals=0)),
+        (_best_peer(1, "get_per_s"), _best_peer(1, "set_per_s")),
+        _EPOLL_RELAY,
+    ),
+    Scenario(
+        "relay-pgbench",
+        "pgbench (select only) through a relay: 8 connections",
+        contenders.RELAYS,
+        databases.pgbench,
+        (
+            Column("per_s", "transactions/s", decimals=0),
+            Column("ms", "ms each", higher_is_better=False, decimals=3),
+        ),
+        (_best_peer(1, "per_s"),),
+        _EPOLL_RELAY,
     ),
 )

@@ -1,6 +1,7 @@
 /* STDIN, a regular file, to a socket: read and write with a buffer of the size given, or sendfile, which hands the
- * file's own pages over instead of a copy.
- *   write_client SOCKET BUFFER_BYTES|sendfile */
+ * file's own pages over instead of a copy. With TOTAL_BYTES nothing is read: the buffer goes out again and again.
+ *   write_client SOCKET BUFFER_BYTES|sendfile
+ *   write_client SOCKET BUFFER_BYTES TOTAL_BYTES */
 #include "common.h"
 #include <sys/sendfile.h>
 
@@ -12,6 +13,14 @@ static void copy(int server, size_t size)
 		write_all(server, buffer, n);
 }
 
+static void repeat(int server, size_t size, long long total)
+{
+	char *buffer = aligned_alloc(4096, (size + 4095) & ~4095UL);
+	memset(buffer, 'a', size);
+	for (; total > 0; total -= size)
+		write_all(server, buffer, total < (long long)size ? (size_t)total : size);
+}
+
 static void hand_over(int server)
 {
 	while (check(sendfile(server, STDIN_FILENO, NULL, 1 << 30), "sendfile") > 0)
@@ -20,10 +29,12 @@ static void hand_over(int server)
 
 int main(int argc, char **argv)
 {
-	if (argc != 3)
-		usage("write_client SOCKET BUFFER_BYTES|sendfile");
+	if (argc != 3 && argc != 4)
+		usage("write_client SOCKET BUFFER_BYTES|sendfile [TOTAL_BYTES]");
 	int server = connect_to(argv[1]);
-	if (strcmp(argv[2], "sendfile") == 0)
+	if (argc == 4)
+		repeat(server, strtoul(argv[2], NULL, 10), atoll(argv[3]));
+	else if (strcmp(argv[2], "sendfile") == 0)
 		hand_over(server);
 	else
 		copy(server, strtoul(argv[2], NULL, 10));

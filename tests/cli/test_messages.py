@@ -190,3 +190,16 @@ def test_trace_shows_calls_and_nothing_else(told: Told) -> None:
     observe(events.Stopping(-1, "SIGTERM"))
     observe(events.Connected(3, Address.pathname("/run/\x1b")))
     assert told() == 'socket(AF_UNIX, SOCK_STREAM) = 3\nconnect(3, "/run/^[")\n'
+
+
+def test_status_line_stays_below_what_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    messages.show_status("one\x1b")
+    messages.say_error("oh")
+    messages.show_status("two")
+    messages.show_status("")
+    messages.show_status("")
+    messages.say_error("no")
+    erase = "\r\x1b[K"
+    assert capfd.readouterr().err == (
+        f"{erase}one^[{erase}afunix: error: oh\none^[{erase}two{erase}afunix: error: no\n"
+    )

@@ -23,6 +23,7 @@ from afunix.model.events import (
     LineOpened,
     Listening,
     LiveReplaced,
+    PairFailed,
     PeerReset,
     Refused,
     StaleRemoved,
@@ -200,3 +201,16 @@ def test_stdin_that_cannot_go_to_a_client_is_a_warning(capfd: Captured) -> None:
     narration.alert(StdinFailed(7, 2, errno.EMSGSIZE, "Message too long"))
     told_words = capfd.readouterr().err
     assert told_words == "afunix: warning: STDIN goes no further to client 2: message too long (EMSGSIZE)\n"
+
+
+def test_a_relayed_connection_that_cannot_go_on_is_a_warning_and_many_are_counted(capfd: Captured) -> None:
+    narration, clock = narrate()
+    for connection in (1, 2, 3):
+        narration.alert(PairFailed(7, connection, errno.EOPNOTSUPP, "descriptors were sent"))
+    assert capfd.readouterr().err == (
+        "afunix: warning: client 1 was cut off: descriptors were sent\n"
+        "afunix: hint: --pass-fds passes descriptors on\n"
+    )
+    clock.now += 2
+    narration.alert(PairFailed(7, 0, errno.EMFILE, "no more can be opened"))
+    assert "a datagram was left out: no more can be opened (and 2 others before)" in capfd.readouterr().err

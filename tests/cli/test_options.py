@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from afunix.cli.options import ADDRESS, DURATION, LIMIT, SIZE, exclude
+from afunix.cli.options import ADDRESS, DURATION, END, LIMIT, SIZE, exclude
 from afunix.model.address import Address
 from afunix.model.errors import AddressError
 
@@ -55,6 +55,11 @@ def test_what_only_a_relay_can_reach_is_refused(written: str) -> None:
     with pytest.raises(AddressError, match="is no Unix socket") as raised:
         ADDRESS.convert(written, None, None)
     assert raised.value.hint == f"for a file of that name write ./{written}"
+
+
+@pytest.mark.parametrize("written", ["/run/app.sock", "@app", "fd:3", "tcp:localhost:80", "ssh:host:/x", "-"])
+def test_relay_has_more_ends(written: str) -> None:
+    assert END.convert(written, None, None) == Address.parse(written)
 
 
 def test_options_that_contradict_each_other_are_named() -> None:

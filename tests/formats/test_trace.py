@@ -13,10 +13,13 @@ from afunix.model.credentials import UNKNOWN_ID, PeerCredentials
 from afunix.model.lifecycle import Call
 
 PATH = Address.pathname("/run/app.sock")
+PORT = Address.parse("tcp:[::1]:80")
+NOBODY = PeerCredentials(None, UNKNOWN_ID, UNKNOWN_ID)
 ANA = PeerCredentials(4121, 1000, 1000)
 
 LINES: list[tuple[events.Event, str]] = [
     (events.Created(3, "SOCK_STREAM"), "socket(AF_UNIX, SOCK_STREAM) = 3"),
+    (events.Created(3, "SOCK_STREAM", "AF_INET6"), "socket(AF_INET6, SOCK_STREAM) = 3"),
     (events.Bound(3, PATH), 'bind(3, "/run/app.sock")'),
     (events.Bound(3, Address.abstract("app")), 'bind(3, "@app")'),
     (events.Bound(3, Address.abstract(b"a\0\n")), 'bind(3, "unix-abstract:a%00%0A")'),
@@ -25,6 +28,15 @@ LINES: list[tuple[events.Event, str]] = [
     (events.Listening(3, PATH, 4096), "listen(3, 4096)"),
     (events.Listening(3, PATH, 0, inherited=True), '(inherited) 3 is bound to "/run/app.sock"'),
     (events.Accepted(5, 3, 1, ANA), "accept(3) = 5  pid 4121 (afunix) uid 1000 (ana)"),
+    (events.Accepted(5, 3, 1, NOBODY, PORT), "accept(3) = 5  from tcp:[::1]:80"),
+    (
+        events.ResetPassedOn(5, 1, 6, errno.ECONNRESET, False),
+        "(5 is closed: the other end, 6, broke (ECONNRESET))",
+    ),
+    (
+        events.ResetPassedOn(5, 1, 6, errno.ECONNRESET, True),
+        "setsockopt(5, SO_LINGER, 0)  the other end, 6, broke (ECONNRESET): reset",
+    ),
     (events.Connected(3, PATH), 'connect(3, "/run/app.sock")'),
     (events.BytesRead(5, 6), "read(5) = 6"),
     (events.BytesRead(5, 0), "read(5) = 0 (end of file)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Iterator
 
@@ -45,6 +46,35 @@ def test_after_the_end_of_receiving_the_queue_can_still_be_read(pair: Pair) -> N
     with pytest.raises(BrokenPipeError):
         far.send(b"more")
     assert (ours.socket.recv(10), ours.socket.recv(10)) == (b"queued", b"")
+
+
+def test_discarding_what_is_queued_wakes_a_peer_that_waits_for_room(pair: Pair) -> None:
+    ours, far = pair
+    far.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            far.send(b"x" * 4096)
+    waiting = select.poll()
+    waiting.register(far, select.POLLOUT)
+    ours.end_receiving()
+    assert not waiting.poll(0)
+    ours.discard_queued()
+    ours.discard_queued()
+    assert waiting.poll(0)
+
+
+@pytest.mark.parametrize("is_his", [True, False])
+def test_connection_leads_to_the_listener_that_it_was_made_to(sock_dir: str, is_his: bool) -> None:
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+        for name, listener in (("1", one), ("2", other)):
+            listener.bind(f"{sock_dir}/{name}")
+            listener.listen()
+        os.symlink("1", f"{sock_dir}/link")
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(f"{sock_dir}/link")
+        ours = ConnectedSocket(client)
+        assert ours.leads_to(one if is_his else other) is is_his
+        ours.close()
 
 
 def test_close_is_idempotent_and_peer_stays_known(pair: Pair) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from afunix.kernel import obstacle
 from afunix.kernel.dialling import Dialling, Pause, Room, abandon, take_inherited
-from afunix.model import events
+from afunix.model import events, refusal
 from afunix.model.address import Address
 from afunix.model.errors import (
     AfunixError,
@@ -215,3 +215,16 @@ def test_what_is_abandoned_is_closed_unless_it_was_inherited() -> None:
         near.send(b"x")
         abandon(far, Address.pathname("/x"))
         assert far.fileno() == -1
+
+
+def test_somebody_else_may_make_the_attempts_and_look_at_what_stands_in_the_way(address: Address) -> None:
+    made: list[object] = []
+
+    def run(call: Callable[[], object]) -> object:
+        made.append(call())
+        return made[-1]
+
+    with pytest.raises(NoSuchSocketError):
+        connected(Dialling(address, "stream", run=run))
+    assert made[0] == errno.ENOENT
+    assert isinstance(made[1], refusal.Obstacle)

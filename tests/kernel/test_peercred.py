@@ -260,3 +260,20 @@ def test_a_peer_that_was_reaped_is_said_to_be_gone(monkeypatch: pytest.MonkeyPat
 def test_the_label_is_a_word_or_none(pair: Pair) -> None:
     label = peercred.peer_label(pair[0])
     assert label is None or (label and "\0" not in label)
+
+
+def test_a_socket_can_be_told_to_bring_nothing_beside_the_bytes(pair: Pair) -> None:
+    pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    peercred.ask_for_nothing_beside(pair[0])
+    pair[1].send(b"x")
+    assert pair[0].recvmsg(10, 1000)[1] == []
+
+
+def test_a_socket_that_is_not_a_unix_socket_brings_nothing_anyway() -> None:
+    with socket.socket() as tcp:
+        peercred.ask_for_nothing_beside(tcp)
+
+
+def test_whether_the_kernel_can_refuse_descriptors_is_what_it_does() -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        assert peercred.can_refuse_descriptors() is peercred.refuse_descriptors(sock)

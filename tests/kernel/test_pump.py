@@ -138,6 +138,15 @@ def test_sink_that_fails_while_it_is_flushed_has_failed() -> None:
     assert pump.sink_error is not None
 
 
+def test_pump_that_rests_does_not_look_for_more_after_a_few_bytes() -> None:
+    bulk = bytes(CHUNK_BYTES)
+    source, sink = Script(b"few", bulk, b"more"), Takes()
+    pump = Pump(source.receive, sink.send, rests=True)
+    assert (pump.step(), sink.got) == (Wants.SOURCE, b"few")
+    assert (pump.step(), sink.got) == (Wants.SOURCE, b"few" + bulk + b"more")
+    assert pump.step() is Wants.NOTHING
+
+
 def test_one_step_has_an_end_also_with_an_endless_source() -> None:
     pump = Pump(lambda max_bytes: bytes(max_bytes), len)
     assert pump.step() is Wants.TURN
@@ -148,6 +157,7 @@ class Moves:
     """A mover that answers from a list; counts what it was given back."""
 
     min_bytes = 10
+    held = 0
 
     def __init__(self, *answers: int | OSError | None, sources_fault: bool = False) -> None:
         self.answers = deque(answers)
@@ -192,6 +202,41 @@ def test_mover_that_is_not_usable_gives_way_to_copying() -> None:
     pump = Pump(Script(b"copied").receive, sink.send, mover=mover, moves_at_once=True)
     run(pump)
     assert (sink.got, mover.is_closed) == (b"copied", True)
+
+
+class Keeps(Moves):
+    """One that takes 100 bytes at once, of which its sink takes as many as the answers say."""
+
+    def try_move(self, max_bytes: int) -> int | None:
+        self.held = self.held or 100
+        moved = super().try_move(max_bytes)
+        self.held -= moved or 0
+        return moved
+
+
+def test_what_a_mover_holds_is_taken_and_not_moved_and_goes_before_all_others() -> None:
+    sink = Takes()
+    pump = Pump(Script(b"after").receive, sink.send, mover=Keeps(30, None, 70, None), moves_at_once=True)
+    assert pump.step() is Wants.SINK
+    assert (pump.taken, pump.moved, pump.held) == (100, 30, 70)
+    pump._is_bulk = False
+    assert (pump._advance(), sink.got, pump.moved, pump.held) == (None, b"", 100, 0)
+
+
+def test_mover_that_has_no_pipe_leaves_the_next_bytes_to_copying() -> None:
+    mover, sink = Moves(None, 20, 0), Takes()
+    mover.obstacle = lambda: Wants.TURN  # type: ignore[method-assign]
+    pump = Pump(Script(bytes(CHUNK_BYTES)).receive, sink.send, mover=mover, moves_at_once=True)
+    run(pump)
+    assert (len(sink.got), pump.moved) == (CHUNK_BYTES, CHUNK_BYTES + 20)
+
+
+def test_what_a_mover_holds_at_the_end_is_lost_and_stays_counted() -> None:
+    pump = Pump(Script().receive, Takes().send, mover=Keeps(30, None), moves_at_once=True)
+    pump.step()
+    pump.close()
+    pump.close()
+    assert (pump.held, pump.moved) == (70, 30)
 
 
 @pytest.mark.parametrize("sources_fault", [True, False])

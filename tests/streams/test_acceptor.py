@@ -134,6 +134,20 @@ def test_accepted_descriptor_is_close_on_exec(loop: HandTurned, door: Door) -> N
     assert not os.get_inheritable(door.inside[0].fd)
 
 
+def test_held_door_lets_nobody_in_until_it_is_let_go_and_is_told_once(loop: HandTurned, door: Door) -> None:
+    acceptor = door.open()
+    for _ in range(2):
+        acceptor.hold(OSError(errno.EMFILE, "Too many open files"))
+    door.knock()
+    loop.turn(3)
+    assert (door.inside, [type(event) for event in door.alerts]) == ([], [AcceptPaused])
+    acceptor.let_go()
+    acceptor.let_go()
+    loop.turn(2)
+    assert len(door.inside) == 1
+    assert isinstance(door.alerts[-1], AcceptResumed)
+
+
 def test_out_of_band_byte_stays_in_its_place(loop: HandTurned, door: Door) -> None:
     door.open()
     (client,) = door.knock()

@@ -171,3 +171,65 @@ def test_close_is_idempotent_and_gives_the_descriptor_back(loop: HandTurned) -> 
 def loop_readers(loop: HandTurned) -> list[int]:
     selector = loop._selector  # type: ignore[attr-defined]
     return list(selector.get_map())
+
+
+# Staying
+
+
+@pytest.fixture
+def staying(loop: HandTurned) -> Iterator[Served]:
+    served = Served(loop)
+    served.readiness._stays = True
+    with closing(served.readiness):
+        yield served
+
+
+def receive_and_ask_again(staying: Served, ours: socket.socket, theirs: socket.socket, times: int) -> None:
+    """Each time that ours is served it takes what came, and theirs sends again, so often."""
+
+    def answer(name: str) -> None:
+        ours.recv(9)
+        if len(staying.items) < times:
+            theirs.send(b"x")
+
+    staying.then = answer
+    theirs.send(b"x")
+
+
+def test_answer_that_comes_at_once_is_served_in_the_same_turn(
+    loop: HandTurned, staying: Served, new_pair: NewPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "_STAY_S", 3600.0)
+    ((ours, theirs),) = watch(staying, new_pair, "ana")
+    receive_and_ask_again(staying, ours, theirs, 5)
+    loop.turn()
+    assert (staying.names(), staying.turns) == (["ana"] * 5, 1)
+
+
+def test_turn_ends_after_its_time_though_there_is_more(
+    loop: HandTurned, staying: Served, new_pair: NewPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr(readiness, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(readiness, "_STAY_S", 3)
+    ((ours, theirs),) = watch(staying, new_pair, "ana")
+    receive_and_ask_again(staying, ours, theirs, 100)
+    loop.turn()
+    assert len(staying.items) == 3
+
+
+@pytest.mark.parametrize("way", ["leave", "pause"])
+def test_turn_ends_when_there_is_something_else_to_do(
+    loop: HandTurned, staying: Served, new_pair: NewPair, way: str
+) -> None:
+    ((ours, theirs),) = watch(staying, new_pair, "ana")
+    receive_and_ask_again(staying, ours, theirs, 100)
+    answer = staying.then
+
+    def answer_and_go(name: str) -> None:
+        answer(name)
+        getattr(staying.readiness, way)()
+
+    staying.then = answer_and_go
+    loop.turn()
+    assert len(staying.items) == 1

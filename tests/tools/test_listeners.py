@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from tests.tcp_servers import free_port
 
 from afunix.kernel import activation
 from afunix.kernel.listener import Listener, Ownership
@@ -25,6 +26,7 @@ def listeners_of(
     *written: str,
     socket_type: str | None = None,
     on_unmatched: Callable[[Address, int], None] = lambda address, count: None,
+    with_tcp: bool = False,
 ) -> list[Listener]:
     return open_listeners(
         [Address.parse(each) for each in written],
@@ -34,7 +36,21 @@ def listeners_of(
         configure=lambda sock: None,
         on_unmatched=on_unmatched,
         observer=None,
+        with_tcp=with_tcp,
     )
+
+
+def test_a_port_is_no_listener_unless_it_may_be_one() -> None:
+    with pytest.raises(AddressError, match="is not the name of a Unix socket"):
+        listeners_of("tcp:127.0.0.1:80")
+
+
+def test_a_port_becomes_a_listener_for_each_address_of_its_host() -> None:
+    port = free_port()
+    listeners = listeners_of(f"tcp:*:{port}", with_tcp=True)
+    assert {str(listener.address) for listener in listeners} & {f"tcp:0.0.0.0:{port}"}
+    for listener in listeners:
+        listener.close()
 
 
 def as_service(sockets: Sequence[socket.socket], names: str, act: Callable[[], Any]) -> Any:

@@ -16,6 +16,7 @@ from . import messages
 COMMANDS = {
     "serve": "Take clients on a socket; what they send goes to STDOUT.",
     "connect": "Connect to a socket: STDIN goes there, replies to STDOUT.",
+    "relay": "Pass every connection to one address on to another.",
     "ls": "List the Unix sockets there are, with both ends of each connection.",
     "check": "Tell why a socket can or cannot be connected to.",
     "demo": "Show what happens between sockets, drawn from real calls.",

@@ -17,10 +17,15 @@ _ADDRESSES = (
     ("unix:PATH", "the same, for a path that looks like something else"),
     ("unix-abstract:NAME", "an abstract name with %XX for any byte"),
     ("fd:3, fd:NAME", "an inherited socket, by number or by its name in LISTEN_FDNAMES"),
+    ("tcp:HOST:PORT", "for relay: a TCP port, of an IPv6 address in brackets"),
+    ("-", "for relay: STDIN and STDOUT"),
 )
 
 _ENVIRONMENT = (
-    ("LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES", "sockets that serve is handed, see sd_listen_fds(3)"),
+    (
+        "LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES",
+        "sockets that serve and relay are handed, see sd_listen_fds(3)",
+    ),
     ("NOTIFY_SOCKET", "who is told READY=1 and STOPPING=1, see sd_notify(3)"),
     ("NO_COLOR", "if set, nothing is coloured"),
     ("AFUNIX_DEBUG", "if set, an error comes with its traceback"),

@@ -60,6 +60,8 @@ Exit status:
 _STDERR_PATIENCE_MS = 500
 """How long a STDERR that takes nothing is waited for, once; after that words are dropped until it takes some."""
 
+_ERASE = "\r\x1b[K"
+
 _PIECE_BYTES = select.PIPE_BUF
 """A pipe that poll(2) calls writable takes that much without waiting (pipe(7))."""
 
@@ -188,8 +190,19 @@ class _Stderr:
 
     def __init__(self) -> None:
         self._is_stuck = False
+        self._status = ""
 
     def write(self, text: str) -> None:
+        """Whole lines. A status line stays the last one."""
+        self._put(f"{_ERASE}{text}{self._status}" if self._status else text)
+
+    def show_status(self, text: str) -> None:
+        """In the place of the last one; "" takes it away. For a terminal only, and no longer than its line."""
+        if text or self._status:
+            self._put(f"{_ERASE}{text}")
+        self._status = text
+
+    def _put(self, text: str) -> None:
         """One write(2) for what is short, so that it is not torn; what STDERR does not take is given up."""
         data = memoryview(text.encode("utf-8", "backslashreplace"))
         fd = _own_terminal()
@@ -219,4 +232,13 @@ def _own_terminal() -> int | None:
         return None  # another user's, or no descriptor is left
 
 
-_write = _Stderr().write
+_stderr = _Stderr()
+_write = _stderr.write
+
+
+def show_status(text: str) -> None:
+    """A line at the foot of the terminal that STDERR is, shown instead of the last one; "": none any more.
+
+    It has no newline, and whatever is said meanwhile comes above it.
+    """
+    _stderr.show_status(escape(text))

@@ -1,4 +1,5 @@
 """What `serve` tells while it runs: where it listens, who comes and goes, and what somebody should know about.
+`relay` tells the same, and more (`relay_narration`).
 
 Notes go out on a terminal or with -v; alerts always, but with -q; a trace when asked for. Refusals, of which a
 client can cause any number, are one line at first and then one a second at most, with a count.
@@ -6,6 +7,7 @@ client can cause any number, are one line at first and then one a second at most
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterable
 
@@ -36,10 +38,12 @@ class Narration:
         self._tracer = messages.tracer() if trace else None
         self._refused = 0
         self._refused_at = float("-inf")
+        self._failed = 0
+        self._failed_at = float("-inf")
         self.observer = self._observe if trace or messages.notes else None
         self._notes: dict[type[events.Event], Callable[..., str]] = {
             events.Listening: self._listening,
-            events.Accepted: lambda e: f"client {e.connection} came: {self._format.describe(e.peer)}",
+            events.Accepted: self._came,
             events.Closed: self._closed,
             events.PeerReset: lambda e: f"client {e.connection} broke off (ECONNRESET)",
             events.WentIdle: lambda e: f"client {e.connection} was silent for {e.seconds:g} s and is closed",
@@ -68,11 +72,25 @@ class Narration:
             self._pause(event)
         elif isinstance(event, events.AcceptResumed):
             self._messages.note("accepting clients again")
+        elif isinstance(event, events.PairFailed):
+            self._pair_failed(event)
         elif isinstance(event, events.StdinFailed):
             reason = event.reason[:1].lower() + event.reason[1:]
             self._messages.warn(
                 f"STDIN goes no further to client {event.connection}: {reason} ({errno_name(event.errno)})"
             )
+
+    def _pair_failed(self, event: events.PairFailed) -> None:
+        now = self._clock()
+        if now - self._failed_at < REFUSALS_EVERY_S:
+            self._failed += 1
+            return
+        others = f" (and {self._failed} others before)" if self._failed else ""
+        self._failed = 0
+        self._failed_at = now
+        hint = "--pass-fds passes descriptors on" if event.errno == errno.EOPNOTSUPP else None
+        what = f"client {event.connection} was cut off" if event.connection else "a datagram was left out"
+        self._messages.warn(f"{what}: {plain(event.reason)}{others}", hint)
 
     def _open_line(self, event: events.LineOpened) -> None:
         if event.held < event.limit:
@@ -110,6 +128,8 @@ class Narration:
         """Tell what was only counted."""
         if self._refused:
             self._messages.warn(f"refused {self._refused} more")
+        if self._failed:
+            self._messages.warn(f"{self._failed} more were cut off, or left out")
 
     def unmatched(self, address: Address, count: int) -> None:
         """Sockets were inherited, and none of them is bound to `address`."""
@@ -129,6 +149,10 @@ class Narration:
     def _listening(self, event: events.Listening) -> str:
         how = ", inherited" if event.inherited else ""
         return f"listening on {quote(str(event.address))} (descriptor {event.fd}{how})"
+
+    def _came(self, event: events.Accepted) -> str:
+        who = self._format.describe(event.peer) if event.client is None else f"from {event.client}"
+        return f"client {event.connection} came: {who}"
 
     def _closed(self, event: events.Closed) -> str:
         if not event.connection:

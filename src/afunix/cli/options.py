@@ -2,7 +2,7 @@
 
     SIZE      64K 1M 2G 4096          bytes, K is 1024
     DURATION  500ms 2s 5m 1h 1.5      seconds if no unit is given
-    ADDRESS   as in `model.address`; what only `relay` can reach is refused here
+    ADDRESS   as in `model.address`; what only `relay` can reach is an END, and else refused
     TYPE      stream dgram seqpacket
 
 No option takes an optional value: it would swallow the argument after it.
@@ -78,13 +78,16 @@ def _split_unit(written: str) -> tuple[str, str]:
 
 
 class AddressType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
-    """A Unix socket's address: pathname, abstract or inherited."""
+    """A Unix socket's address: pathname, abstract or inherited; with `is_relays` also what only `relay` reaches."""
 
     name = "address"
 
+    def __init__(self, *, is_relays: bool = False) -> None:
+        self._is_relays = is_relays
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
         address = value if isinstance(value, Address) else Address.parse(value)
-        if not address.is_unix and address.kind is not AddressKind.INHERITED:
+        if not self._is_relays and not address.is_unix and address.kind is not AddressKind.INHERITED:
             raise AddressError(
                 f"{quote(str(address))} is no Unix socket: expected a path, @NAME or fd:N",
                 hint=f"for a file of that name write ./{address}",
@@ -101,6 +104,7 @@ SIZE = SizeType()
 DURATION = DurationType()
 LIMIT = DurationType(is_limit=True)
 ADDRESS = AddressType()
+END = AddressType(is_relays=True)
 TYPE = click.Choice(list(TYPE_NUMBERS))
 
 

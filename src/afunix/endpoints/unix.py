@@ -1,7 +1,8 @@
 """A Unix socket as the far end: connected at once where it can be, else waited for like `connect` waits.
 
 The server's type has to be the listener's: bytes become no records. Descriptors are refused by the kernel unless they
-are wanted (`accept_fds`), so that a splice can lose none.
+are wanted (`takes_descriptors`), so that a splice can lose none. With `as_client` the server sees each client as who it
+is (`kernel.as_client`), and what the client may not connect to it cannot be connected to either.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from socket import SocketType
+from typing import Any
 
 from ..kernel import dial
 from ..kernel.channel import Channel
 from ..kernel.dialling import Dialling
-from ..kernel.peercred import refuse_descriptors
+from ..kernel.peercred import can_refuse_descriptors
 from ..model.address import Address
 from ..model.events import Connected, Observer
 
@@ -30,6 +33,7 @@ class UnixEndpoint:
         wait: float | None = None,
         timeout: float | None = None,
         takes_descriptors: bool = False,
+        as_client: bool = False,
         make_channel: Callable[[SocketType, int], Channel] = Channel,
         observer: Observer | None = None,
     ) -> None:
@@ -38,15 +42,16 @@ class UnixEndpoint:
         self._wait = wait
         self._timeout = timeout
         self._takes_descriptors = takes_descriptors
+        self._as_client = as_client
         self._make_channel = make_channel
         self._observer = observer
-        self.refuses_fds = not takes_descriptors and _kernel_refuses(socket_type)
+        self.refuses_fds = not takes_descriptors and can_refuse_descriptors()
 
     def connect_now(self, near: Channel) -> Channel | None:
         """One attempt. A server that is not there is no error yet where it is to be waited for."""
         sock = dial.open_socket(self._type, self._observer, takes_descriptors=self._takes_descriptors)
         try:
-            answer = dial.try_connect(sock, self._address)
+            answer = self._runner(near)(lambda: dial.try_connect(sock, self._address))
             if answer:
                 dial.close_socket(sock, self._observer)
                 return None
@@ -66,6 +71,7 @@ class UnixEndpoint:
             takes_descriptors=self._takes_descriptors,
             observer=self._observer,
             clock=asyncio.get_running_loop().time,
+            run=self._runner(near),
         )
         with closing(dialling.steps()) as steps:
             try:
@@ -77,10 +83,16 @@ class UnixEndpoint:
                 sock: SocketType = done.value
         return self._make_channel(sock, near.connection)
 
+    def _runner(self, near: Channel) -> Callable[[Callable[[], Any]], Any]:
+        if not self._as_client:
+            return _run_here
+        from ..kernel.as_client import identity_of, run_as
+
+        return partial(run_as, identity_of(near.socket))
+
     def close(self) -> None:
         pass
 
 
-def _kernel_refuses(socket_type: str) -> bool:
-    with dial.open_socket(socket_type) as sock:
-        return refuse_descriptors(sock)
+def _run_here(call: Callable[[], Any]) -> Any:
+    return call()

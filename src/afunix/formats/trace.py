@@ -29,7 +29,7 @@ class TraceFormat:
         self._user_name = user_name
         self._comm_of = comm_of
         self._lines: dict[type[events.Event], Callable[..., str]] = {
-            events.Created: lambda e: f"{Call.SOCKET.value}(AF_UNIX, {e.type_name}) = {e.fd}",
+            events.Created: lambda e: f"{Call.SOCKET.value}({e.family_name}, {e.type_name}) = {e.fd}",
             events.Bound: lambda e: f"{Call.BIND.value}({e.fd}, {_name(e.address)})",
             events.Listening: _listen,
             events.Accepted: self._accept,
@@ -41,6 +41,7 @@ class TraceFormat:
             events.HalfClosed: lambda e: f"{Call.SHUTDOWN.value}({e.fd}, {e.direction.value})",
             events.Closed: lambda e: f"{Call.CLOSE.value}({e.fd})",
             events.CallFailed: _failed,
+            events.ResetPassedOn: _reset,
         }
 
     def line(self, event: events.Event) -> str | None:
@@ -53,7 +54,8 @@ class TraceFormat:
         return type(event) in self._lines
 
     def _accept(self, event: events.Accepted) -> str:
-        return f"{Call.ACCEPT.value}({event.listener}) = {event.fd}  {self.describe(event.peer)}"
+        who = self.describe(event.peer) if event.client is None else f"from {escape(event.client.format())}"
+        return f"{Call.ACCEPT.value}({event.listener}) = {event.fd}  {who}"
 
     def describe(self, peer: PeerCredentials) -> str:
         """`pid 4121 (afunix) uid 1000 (ana)`: who it is, as far as can be seen from here."""
@@ -83,6 +85,13 @@ def _message(call: str, event: events.DescriptorsReceived | events.DescriptorsSe
 def _failed(event: events.CallFailed) -> str:
     address = "" if event.address is None else f", {_name(event.address)}"
     return f"{event.call.value}({event.fd}{address}) = -1 {errno_name(event.errno)}"
+
+
+def _reset(event: events.ResetPassedOn) -> str:
+    broke = f"the other end, {event.origin}, broke ({errno_name(event.errno)})"
+    if event.is_reset:
+        return f"setsockopt({event.fd}, SO_LINGER, 0)  {broke}: reset"
+    return f"({event.fd} is closed: {broke})"
 
 
 def _name(address: Address) -> str:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import fcntl
 import termios
-from socket import SHUT_RD, SHUT_WR, SocketType
+from socket import AF_UNIX, MSG_DONTWAIT, SHUT_RD, SHUT_WR, SocketType
 
 from ..model.address import Address
 from ..model.credentials import PeerCredentials
 from .peercred import read_credentials, unpack_credentials
+
+_DISCARD_BYTES = 256 * 1024
+_MOST_DISCARDS = 1024
+"""More than a Unix socket's queue holds; of one that may go on being sent to (TCP) an end."""
 
 
 class ConnectedSocket:
@@ -66,6 +70,15 @@ class ConnectedSocket:
         if self._peer is None:
             self._peer = read_credentials(self.socket)
 
+    def leads_to(self, listener: SocketType) -> bool:
+        """Was this connection made to `listener`? A Unix socket is known by its name and by who called listen(2) on it,
+        whatever links, or whose mounts, the way there went through.
+        """
+        if listener.family != AF_UNIX or self.socket.family != AF_UNIX:
+            return False
+        is_his = read_credentials(listener) == read_credentials(self.socket)
+        return is_his and listener.getsockname() == self.socket.getpeername()
+
     @property
     def is_closed(self) -> bool:
         """Closed, or given away."""
@@ -102,6 +115,17 @@ class ConnectedSocket:
         """Tell the peer that we take no more: its writes fail with EPIPE; what is queued can still be received."""
         if not self.is_closed:
             self._shutdown(SHUT_RD)
+
+    def discard_queued(self) -> None:
+        """Throw away what has come and nobody will receive, after `end_receiving`. A peer that waits for room by poll(2)
+        is not told before there is some that its writes fail (unix_poll looks at the queue alone).
+        """
+        try:
+            for _ in range(_MOST_DISCARDS):
+                if not self.socket.recv(_DISCARD_BYTES, MSG_DONTWAIT):
+                    return
+        except OSError:
+            pass  # EAGAIN: it is empty; ECONNRESET: nobody is there to be told
 
     def _shutdown(self, how: int) -> None:
         try:

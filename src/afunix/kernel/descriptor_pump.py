@@ -1,24 +1,32 @@
 """A pump for streams in which descriptors travel: they leave with the byte that they came with. See `pump`.
 
-Each receive ends after the bytes of a message with descriptors (unix(7)), so that what was received is sent as one
-message: the descriptors on its first byte, and their copies here closed as soon as the kernel has taken it. Nobody
-looks at them. More than the kernel lets into one message (253) cannot come.
+Bytes that come before a message with descriptors are taken by themselves (`descriptor_boundary`); the message is sent
+with its descriptors on its first byte, and their copies here are closed as soon as the kernel has taken them. Nobody
+looks at them.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 
+from ..model.errors import TruncatedError
+from .ancillary import MAX_FDS
 from .channel import Channel
+from .descriptor_boundary import Looks
+from .descriptor_refusal import explain_refused
+from .peercred import ask_for_nothing_beside
 from .pump import CHUNK_BYTES, SHARE_BYTES, Wants
 
-MAX_DESCRIPTORS = 253
-"""SCM_MAX_FD, unix(7)."""
+_looks = Looks(CHUNK_BYTES)
 
 
 class DescriptorPump:
-    """One direction from `source` to `sink`, which stay their owners'; `descriptors` counts those that went through."""
+    """One direction from `source` to `sink`, which stay their owners'; `descriptors` counts those that went through.
+
+    Nobody else may receive from `source`. Its socket is told to bring no credentials with the bytes.
+    """
 
     def __init__(self, source: Channel, sink: Channel, at_end: Callable[[], None]) -> None:
         self._source = source
@@ -32,6 +40,7 @@ class DescriptorPump:
         self.sink_error: OSError | None = None
         self.source_ended = False
         self.is_finished = False
+        ask_for_nothing_beside(source.socket)
 
     @property
     def held(self) -> int:
@@ -56,7 +65,7 @@ class DescriptorPump:
 
     def _pull(self) -> Wants | None:
         try:
-            received = self._source.try_receive_fds(CHUNK_BYTES, MAX_DESCRIPTORS)
+            received = self._receive()
         except OSError as error:
             self.source_error = error
             return self._finish()
@@ -67,11 +76,24 @@ class DescriptorPump:
         self.source_ended = not data
         return None
 
+    def _receive(self) -> tuple[bytes, list[int]] | None:
+        """Plain bytes, or one message with its descriptors, or as much of it as one step takes."""
+        try:
+            plain = _looks.plain_bytes(self._source.socket)
+            if plain == 0:
+                return self._source.try_receive_fds(CHUNK_BYTES, MAX_FDS)
+            data = self._source.try_receive(plain or 1)
+            return None if data is None else (data, [])
+        except BlockingIOError:
+            return None
+        except TruncatedError as error:
+            raise OSError(errno.EMFILE, str(error)) from None
+
     def _push(self) -> Wants | None:
         try:
             sent = self._send(self._held, self._fds)
         except OSError as error:
-            self.sink_error = error
+            self.sink_error = explain_refused(error, len(self._fds))
             return self._finish()
         if not sent:
             return Wants.SINK

@@ -12,7 +12,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..model.address import Address, AddressKind
 from ..model.patience import Retrying
@@ -66,6 +66,7 @@ class Dialling:
     A full backlog is waited for, `timeout` seconds at most. With `wait` (seconds, or a Retry) also a server that is
     not there yet, for so long. Without `socket_type` the type is found out. An observer is told every call.
     `takes_descriptors`: may the server send any? `in_program`: the hints are for a program, not for the shell.
+    `run` makes each attempt, and looks at what stands in the way: as somebody else, if it is `as_client.run_as`'s.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Dialling:
         observer: Observer | None = None,
         clock: Callable[[], float] = time.monotonic,
         in_program: bool = False,
+        run: Callable[[Callable[[], Any]], Any] | None = None,
     ) -> None:
         self.address = address
         self._types = (socket_type,) if socket_type is not None else _TRIED_IN_TURN
@@ -87,6 +89,7 @@ class Dialling:
         self._takes_descriptors = takes_descriptors
         self._observer = observer
         self._in_program = in_program
+        self._run = run or _run_here
 
     def steps(self) -> Steps:
         """Connect.
@@ -110,13 +113,13 @@ class Dialling:
     def _attempt(self, word: str) -> Generator[Pause, int | None, tuple[socket | None, int]]:
         sock = dial.open_socket(word, self._observer, takes_descriptors=self._takes_descriptors)
         try:
-            answer = dial.try_connect(sock, self.address)
+            answer = self._try_connect(sock)
             pauses = _back_off()
             while answer in (errno.EAGAIN, errno.EINTR) and not self._retrying.is_over(self._clock()):
                 left = self._retrying.left(self._clock())
                 pause = next(pauses) if left is None else min(next(pauses), left)
                 answered = yield Room(pause, sock, left)
-                answer = dial.try_connect(sock, self.address) if answered is None else answered
+                answer = self._try_connect(sock) if answered is None else answered
         except BaseException:
             dial.close_socket(sock, self._observer)
             raise
@@ -125,6 +128,10 @@ class Dialling:
             return sock, 0
         dial.close_socket(sock, self._observer)
         return None, errno.EAGAIN if answer == errno.EINTR else answer
+
+    def _try_connect(self, sock: socket) -> int:
+        answer: int = self._run(lambda: dial.try_connect(sock, self.address))
+        return answer
 
     def _tell(self, sock: socket, answer: int) -> None:
         if self._observer is None:
@@ -155,7 +162,7 @@ class Dialling:
         from . import obstacle
 
         found = self._find_type(word) if answer == errno.EPROTOTYPE else None
-        facts = obstacle.look(self.address, answer, wanted_type=word, found_type=found)
+        facts = self._run(lambda: obstacle.look(self.address, answer, wanted_type=word, found_type=found))
         return refusal(facts, in_program=self._in_program)
 
     def _find_type(self, wrong: str) -> str | None:
@@ -165,12 +172,16 @@ class Dialling:
         for word in reversed(_TRIED_IN_TURN):
             if word != wrong:
                 sock = dial.open_socket(word, self._observer)
-                answer = dial.try_connect(sock, self.address)
+                answer = self._try_connect(sock)
                 self._tell(sock, answer)
                 dial.close_socket(sock, self._observer)
                 if answer in (0, errno.EAGAIN, errno.EPERM):
                     return word
         return None
+
+
+def _run_here(call: Callable[[], Any]) -> Any:
+    return call()
 
 
 def _retrying(now: float, timeout: float | None, wait: float | Retry | None) -> Retrying:

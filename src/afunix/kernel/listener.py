@@ -47,6 +47,19 @@ def max_backlog() -> int:
         return socket.SOMAXCONN
 
 
+def check_backlog(backlog: int | None) -> None:
+    """Refuse what is no length of a queue; None is the kernel's maximum.
+
+    Raises:
+        AddressError: it is negative. TypeError: it is no number.
+    """
+    if backlog is None:
+        return
+    must_be_int(backlog, "backlog", "how many clients may wait")
+    if backlog < 0:
+        raise AddressError(f"a backlog of {backlog} is none: expected 0 or more")
+
+
 def must_be_int(value: object, name: str, expected: str) -> None:
     """Refuse what is no number, and True and False, which Python takes for some.
 
@@ -169,10 +182,7 @@ class Listener:
             AfunixError: of the kinds that `socket_file.bind` names; nothing is left behind.
         """
         number = number_of(type_word)
-        if backlog is not None:
-            must_be_int(backlog, "backlog", "how many clients may wait")
-            if backlog < 0:
-                raise AddressError(f"a backlog of {backlog} is none: expected 0 or more")
+        check_backlog(backlog)
         sock = socket.socket(AF_UNIX, number)
         try:
             sock.setblocking(False)

@@ -24,6 +24,10 @@ SO_PEERSEC = 31
 """The peer's security label, where SELinux, AppArmor or Smack gives one."""
 SO_PEERGROUPS = 59
 """The peer's supplementary groups, Linux 4.13."""
+SO_PASSSEC = 34
+"""Bring the sender's security label with what is received."""
+SO_PASSPIDFD = 76
+"""Bring a descriptor for the sender's process with what is received, Linux 6.5."""
 SO_PEERPIDFD = 77
 """A descriptor for the peer's process, close-on-exec, Linux 6.5."""
 SO_PASSRIGHTS = 83
@@ -119,6 +123,12 @@ def refuse_descriptors(sock: SocketType | int) -> bool:
     return True
 
 
+def can_refuse_descriptors() -> bool:
+    """Can this kernel keep descriptors away from a socket?"""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return refuse_descriptors(sock)
+
+
 def let_descriptors_in(sock: SocketType) -> None:
     """Undo `refuse_descriptors`; before Linux 6.16 nothing refuses them."""
     try:
@@ -126,6 +136,18 @@ def let_descriptors_in(sock: SocketType) -> None:
     except OSError as error:
         if error.errno != errno.ENOPROTOOPT:
             raise
+
+
+def ask_for_nothing_beside(sock: SocketType) -> None:
+    """Have the kernel add nothing about the sender to what `sock` receives: what a listener asks for, those sockets
+    that it accepts ask for, too.
+    """
+    for option in (SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD):
+        try:
+            sock.setsockopt(SOL_SOCKET, option, 0)
+        except OSError as error:
+            if error.errno not in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
+                raise
 
 
 def credentials_from(ancillary: Iterable[tuple[int, int, bytes]]) -> PeerCredentials | None:

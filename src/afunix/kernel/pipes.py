@@ -3,7 +3,7 @@
 A pair borrows a pipe while bytes are in it, which mostly is one step; one whose sink takes no more keeps it, so that a
 stalled pair holds what a pipe holds and no other pair waits for it. The pool has its bound, since the memory of a
 user's pipes has one (pipe-user-pages-soft, pipe(7)): 64 pipes of 1 MiB, and beyond that a new one has a single page.
-Whoever gets no pipe copies.
+Whoever gets no pipe copies until there is one again.
 """
 
 from __future__ import annotations

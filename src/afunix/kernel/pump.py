@@ -48,7 +48,7 @@ class Mover(Protocol):
         """How many bytes were moved; 0 at the source's end, None: not now, or not this way (`is_usable`)."""
 
     def obstacle(self) -> Wants:
-        """After None: is it the source or the sink?"""
+        """After None: is it the source or the sink? TURN: neither, it is the mover, so the next bytes are copied."""
 
     def is_sources_fault(self, error: OSError) -> bool:
         """Did what `try_move` raised come from the source?"""
@@ -102,7 +102,8 @@ class Pump(Direction):
     """One direction, bytes to bytes. `close()` gives back what a mover holds.
 
     `send` is that of a Channel or an Output: 0 means "not now". `transform(data, final)` changes what is passed
-    on, and may hold some back until `final`. `is_flushed` says whether the sink has passed on what it took.
+    on, and may hold some back until `final`. `is_flushed` says whether the sink has passed on what it took. One that
+    `rests` waits for the source after a few bytes, without a look whether there are more: for drivers that are told.
     """
 
     too_long = 0
@@ -115,11 +116,13 @@ class Pump(Direction):
         *,
         mover: Mover | None = None,
         moves_at_once: bool = False,
+        rests: bool = False,
         transform: Callable[[bytes, bool], bytes] | None = None,
         is_flushed: Callable[[], bool] = lambda: True,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(receive, at_end)
+        self._rests = rests
         self._send = send
         self._mover = mover
         self._is_bulk = moves_at_once
@@ -176,7 +179,9 @@ class Pump(Direction):
             return self._finish()
         self.moved += sent
         self._held = self._held[sent:]
-        return Wants.SINK if self._held else None
+        if self._held:
+            return Wants.SINK
+        return Wants.SOURCE if self._rests and not self._is_bulk and not self.source_ended else None
 
     def _move(self, mover: Mover) -> Wants | None:
         try:
@@ -188,7 +193,8 @@ class Pump(Direction):
                 self.sink_error = error
             return self._finish()
         if moved is None and mover.is_usable:
-            return mover.obstacle()
+            wants = mover.obstacle()
+            return self._pull() if wants is Wants.TURN else wants
         if moved is None:
             self._drop_mover()
             return None

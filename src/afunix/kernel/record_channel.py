@@ -167,3 +167,13 @@ class RecordChannel(ConnectedSocket):
     def max_record_bytes(self) -> int:
         """The longest record that can be sent: unix(7) sets aside 32 bytes of SO_SNDBUF."""
         return self.socket.getsockopt(SOL_SOCKET, SO_SNDBUF) - 32
+
+
+def make_room_for(sock: SocketType, record_bytes: int) -> bool:
+    """Raise SO_SNDBUF so that a record of that length can be sent back; False if the kernel's limit is below it.
+
+    A record has to fit in its sender's buffer whole (unix(7)), and a client may have a larger one than we. The
+    kernel doubles what is asked for, up to twice net.core.wmem_max (socket(7)), and sets 32 bytes of it aside.
+    """
+    sock.setsockopt(SOL_SOCKET, SO_SNDBUF, record_bytes)
+    return sock.getsockopt(SOL_SOCKET, SO_SNDBUF) - 32 >= record_bytes

@@ -1,7 +1,8 @@
 """A mover for `pump`: from one stream socket to another through a borrowed pipe, without a copy.
 
-Only where no descriptors can come (SO_PASSRIGHTS=0), for splice(2) would drop them without a sign. Both sockets are
-ours and non-blocking: splice has no MSG_DONTWAIT for them.
+Only where no descriptors can come (SO_PASSRIGHTS=0), for splice(2) would drop them without a sign. splice has no
+MSG_DONTWAIT, and waits for a socket whose O_NONBLOCK is not set, as accept(2) leaves it: with the first move both get
+it. So they have to be our own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,21 @@ _UNUSABLE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
 class SplicedStream:
-    """`held` bytes have left the source, are in the pipe, and have not entered the sink."""
+    """Owns neither socket. While all pipes are lent it moves nothing, and bytes are copied.
+
+    `held` bytes have left the source, are in the pipe, and have not entered the sink.
+    """
+
+    __slots__ = (
+        "_has_failed_at_sink",
+        "_is_prepared",
+        "_is_without_pipe",
+        "_pipe",
+        "_pool",
+        "_sink",
+        "_source",
+        "is_usable",
+    )
 
     min_bytes = _SMALL_MOVE_BYTES
 
@@ -32,6 +47,8 @@ class SplicedStream:
         self._pool = pool
         self._pipe: Pipe | None = None
         self._has_failed_at_sink = False
+        self._is_without_pipe = False
+        self._is_prepared = False
 
     @property
     def held(self) -> int:
@@ -40,10 +57,12 @@ class SplicedStream:
     def try_move(self, max_bytes: int) -> int | None:
         """Fill the pipe if it is empty, and empty it as far as the sink takes it."""
         pipe = self._pipe
+        if not self._is_prepared:
+            self._prepare()
         if pipe is None:
             pipe = self._pipe = self._pool.borrow()
+            self._is_without_pipe = pipe is None
             if pipe is None:
-                self.is_usable = False
                 return None
         if not pipe.held:
             filled = self._fill(pipe, max_bytes)
@@ -51,6 +70,11 @@ class SplicedStream:
                 self._give_back()
                 return filled
         return self._empty(pipe)
+
+    def _prepare(self) -> None:
+        for end in (self._source, self._sink):
+            os.set_blocking(end.fd, False)
+        self._is_prepared = True
 
     def _fill(self, pipe: Pipe, max_bytes: int) -> int | None:
         self._has_failed_at_sink = False
@@ -87,6 +111,8 @@ class SplicedStream:
             self._pool.give_back(pipe)
 
     def obstacle(self) -> Wants:
+        if self._is_without_pipe:
+            return Wants.TURN
         return Wants.SINK if self.held else Wants.SOURCE
 
     def is_sources_fault(self, error: OSError) -> bool:

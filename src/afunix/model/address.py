@@ -29,6 +29,8 @@ MAX_NAME_BYTES = 107
 """What `sockaddr_un.sun_path` holds: 108 bytes, of which one is the NUL (after a pathname, before an abstract name)."""
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_TCP_HOST = r"\[[^\]\s]+\]|[^:/\s\[\]]+"
+"""A name, an IPv4 address or `*`; an IPv6 address stands in brackets."""
 _SSH_HOST = r"(?:[^:/]+@)?(?:\[[^\]/]+\]|[^@:/\[\]-][^@:/\[\]]*)(?::[0-9]{1,5})?"
 """[USER@]HOST[:PORT]; a HOST is no option, an IPv6 address stands in brackets."""
 
@@ -168,10 +170,14 @@ class Address:
     @classmethod
     def _parse_tcp(cls, rest: str) -> Address:
         host, _, port = rest.rpartition(":")
-        if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        if (
+            not re.fullmatch(_TCP_HOST, host)
+            or not re.fullmatch("[0-9]{1,5}", port)
+            or not 0 < int(port) < 65536
+        ):
             raise AddressError(
                 f"{quote('tcp:' + rest)} is no TCP address",
-                hint="write tcp:HOST:PORT, e.g. tcp:127.0.0.1:8080",
+                hint="write tcp:HOST:PORT, e.g. tcp:127.0.0.1:8080 or tcp:[::1]:8080",
             )
         return cls(AddressKind.TCP, _to_bytes(f"{host}:{int(port)}"))
 

@@ -34,6 +34,7 @@ class Created(Event):
     """socket(2) returned `fd`; `type_name` is SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET."""
 
     type_name: str
+    family_name: str = "AF_UNIX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,15 @@ class Listening(Event):
 
 @dataclass(frozen=True, slots=True)
 class Accepted(Event):
-    """accept(2) on `listener` returned `fd`, the `connection`-th since the start."""
+    """accept(2) on `listener` returned `fd`, the `connection`-th since the start.
+
+    `client` is where a TCP client comes from: of `peer` nothing is known then. None: a Unix socket.
+    """
 
     listener: int
     connection: int
     peer: PeerCredentials
+    client: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,44 @@ class PeerReset(Event):
     """The client went away with a reset: what it sent before is written, what it did not get is lost."""
 
     connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPassedOn(Event):
+    """The other end of a relayed connection broke, on the socket `origin`; what it sent before has gone out on `fd`,
+    which ends now. `is_reset`: with a reset of its own, as TCP can; otherwise by an ordinary close.
+    """
+
+    connection: int
+    origin: int
+    errno: int
+    is_reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PairFailed(Event):
+    """A relayed connection was ended for what came on `fd` and could not be passed on: descriptors that nobody passes
+    on, a record that is too long. No end of it broke off.
+    """
+
+    connection: int
+    errno: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost(Event):
+    """What all connections beyond this machine to or from `address` went through broke: they have ended with it."""
+
+    address: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRestored(Event):
+    """It is there again, for new connections."""
+
+    address: Address
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ def refusal(
             " it is left as it is (EADDRINUSE)",
             hint="choose another path, or move that file away",
         )
-    who = _describe_holders(holders) if holders else _describe_owner(seen.owner, owner_name)
+    who = describe_holders(holders) if holders else _describe_owner(seen.owner, owner_name)
     if verdict is Verdict.UNKNOWN:
         return AddressInUseError(
             f"{quote(address.format())} may be in use: connecting to it, to find out, failed"
@@ -154,7 +154,8 @@ def refusal(
     )
 
 
-def _describe_holders(holders: Sequence[Holder]) -> str:
+def describe_holders(holders: Sequence[Holder]) -> str:
+    """`pid 412 (nginx) holds it`; at least one, and of many the first few."""
     named = [holder.describe() for holder in holders[:MAX_HOLDERS_NAMED]]
     if len(holders) > MAX_HOLDERS_NAMED:
         named.append(f"{len(holders) - MAX_HOLDERS_NAMED} more")

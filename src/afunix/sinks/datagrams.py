@@ -20,6 +20,7 @@ from ..kernel.listener import Listener
 from ..kernel.names import comm_of, user_name
 from ..kernel.output import Output
 from ..kernel.peercred import credentials_from
+from ..kernel.record_channel import make_room_for
 from ..kernel.whole_messages import receive_whole
 from ..model.credentials import PeerCredentials
 from ..model.events import BytesRead, Observer, Refused
@@ -28,7 +29,7 @@ from ..model.rules import Rules
 from ..streams.readiness import Readiness
 from .collector import Client
 from .outflow import FLUSH_BYTES, Outflow
-from .records import BATCH, Frame, make_room_for
+from .records import BATCH, Frame
 
 INHERITED_MAX = 1024
 """Datagrams that a stop still takes of a socket that we may not shut down: more than any queue holds by default
@@ -197,7 +198,7 @@ class DatagramCollector:
 
     def bytes_unwritten(self) -> int:
         """On the way, echoes that were not taken, and what is queued in sockets that nobody has but us."""
-        queued = sum(_queued(listener.socket) for listener in self._listeners if listener.is_ours)
+        queued = sum(queued_bytes(listener.socket) for listener in self._listeners if listener.is_ours)
         return self.outflow.bytes_unwritten() + self.bytes_lost + queued
 
     def close(self) -> None:
@@ -222,7 +223,7 @@ def _send_to(sock: socket.socket, record: bytes, address: str | bytes) -> None:
         sock.sendto(record, flags, address)
 
 
-def _queued(sock: socket.socket) -> int:
+def queued_bytes(sock: socket.SocketType) -> int:
     """Bytes of all datagrams in the queue: FIONREAD knows the first only, so a peek goes from one to the next."""
     total = 0
     try:

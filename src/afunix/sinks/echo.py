@@ -11,9 +11,9 @@ import errno
 from collections.abc import Callable, Iterable
 
 from ..kernel.channel import Channel
+from ..kernel.record_channel import make_room_for
 from ..model.framing import PieceEnd
 from ..streams.readiness import HUNG_UP, READABLE, WRITABLE, Readiness
-from .records import make_room_for
 
 READ_BYTES = 64 << 10
 

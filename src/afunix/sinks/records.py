@@ -7,7 +7,6 @@ the collector's. Datagrams, which come without connections, are `datagrams`'.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 
@@ -80,13 +79,3 @@ class Records:
 
     def release(self, client: Client) -> bytes:
         return b""
-
-
-def make_room_for(sock: socket.SocketType, record_bytes: int) -> bool:
-    """Raise SO_SNDBUF so that a record of that length can be sent back; False if the kernel's limit is below it.
-
-    A record has to fit in its sender's buffer whole (unix(7)), and a client may have a larger one than we. The
-    kernel doubles what is asked for, up to twice net.core.wmem_max (socket(7)), and sets 32 bytes of it aside.
-    """
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, record_bytes)
-    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - 32 >= record_bytes

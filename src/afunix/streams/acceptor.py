@@ -22,6 +22,7 @@ from ..kernel.channel import Channel
 from ..kernel.listener import Listener
 from ..kernel.peercred import peer_credentials, peer_groups
 from ..model.acceptance import AcceptFailure, classify, next_pause
+from ..model.address import Address, AddressKind
 from ..model.errors import errno_name
 from ..model.events import Accepted, AcceptPaused, AcceptResumed, Observer, Refused
 from ..model.rules import Rules
@@ -73,6 +74,7 @@ class Acceptor:
         self._running = False
         self._short = False
         self._full = False
+        self._is_held = False
         self._pause_s = 0.0
         self.shortage = 0
         """The errno of the last shortage (EMFILE, …); 0 if there was none."""
@@ -90,6 +92,22 @@ class Acceptor:
         """Accept nobody until `start()`; clients wait in the backlog."""
         self._running = False
         self._update()
+
+    def hold(self, error: Exception) -> None:
+        """Accept nobody until `let_go()`: whoever serves the clients has run out of descriptors, or of memory."""
+        if self._is_held:
+            return
+        self._is_held = True
+        if not self._pause_s and isinstance(error, OSError):
+            self._tell_shortage(error)
+            self._pause_s = next_pause(0.0)
+        self._update()
+
+    def let_go(self) -> None:
+        """Go on; harmless if nothing was held."""
+        self._is_held = False
+        if not self._loop.is_closed():
+            self._update()
 
     def release(self, channel: Channel) -> None:
         """A client that was handed over is closed: its place is free, and so is a descriptor."""
@@ -119,7 +137,7 @@ class Acceptor:
         return True
 
     def _update(self) -> None:
-        wanted = self._running and not self._short and not self._full
+        wanted = self._running and not (self._short or self._full or self._is_held)
         if wanted is self._watching:
             return
         if wanted:
@@ -193,7 +211,8 @@ class Acceptor:
             self._per_user[channel.peer.uid] += 1
         try:
             if self._observer is not None:
-                self._observer(Accepted(channel.fd, listener.fd, channel.connection, channel.peer))
+                client = Address.parse(name) if listener.address.kind is AddressKind.TCP else None
+                self._observer(Accepted(channel.fd, listener.fd, channel.connection, channel.peer, client))
             self.on_channel(channel)
         except BaseException:
             if not channel.is_closed:

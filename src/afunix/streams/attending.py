@@ -35,6 +35,8 @@ class AttendSettings(NamedTuple):
     idle_timeout: float | None = None
     send_timeout: float | None = None
     accept_fds: int = 0
+    kind: type[Stream] | None = None
+    """What a handler is given. None: a Stream or a PacketStream, as the socket is."""
 
 
 class Attendance:
@@ -173,8 +175,8 @@ class Attendance:
         assert channel.names is not None
         local, remote = channel.names
         channel.note_peer()
-        make = Stream
-        if channel.socket.type == SOCK_SEQPACKET:
+        make = self._settings.kind or Stream
+        if self._settings.kind is None and channel.socket.type == SOCK_SEQPACKET:
             from .packets import PacketStream
 
             make = cast("type[Stream]", PacketStream)

@@ -86,7 +86,7 @@ class Lobby:
 
     def _admit_first(self) -> None:
         channel, since = self._queue.popleft()
-        if _has_left(channel):
+        if has_left(channel):
             self._on_dropped(channel, self._loop.time() - since, True)
         else:
             self._admit(channel)
@@ -105,7 +105,7 @@ class Lobby:
         now = self._loop.time()
         while self._queue and self._queue[0][1] + self._timeout_s <= now:
             channel, since = self._queue.popleft()
-            self._on_dropped(channel, now - since, _has_left(channel))
+            self._on_dropped(channel, now - since, has_left(channel))
         self._watch()
 
     def close(self) -> None:
@@ -115,10 +115,10 @@ class Lobby:
             self._timer = None
         while self._queue:
             channel, since = self._queue.popleft()
-            self._on_dropped(channel, self._loop.time() - since, _has_left(channel))
+            self._on_dropped(channel, self._loop.time() - since, has_left(channel))
 
 
-def _has_left(channel: Channel) -> bool:
+def has_left(channel: Channel) -> bool:
     """Has it closed, and left nothing that could be received? A half-close is none: it waits for an answer.
 
     Of packets that cannot be told: an empty one is queued as 0 bytes.

@@ -12,10 +12,17 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
+from time import monotonic
 from typing import Generic, TypeVar
 
 BATCH = 256
 """Descriptors served in one turn, so that accepting and signals get theirs."""
+
+_MOMENT_S = 0.001
+"""The shortest that epoll_wait(2) waits."""
+
+_STAY_S = 0.003
+"""New clients, signals and timers wait so long at most."""
 
 READABLE = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
@@ -32,7 +39,12 @@ class Readiness(Generic[T]):
         loop: asyncio.AbstractEventLoop,
         on_ready: Callable[[T, int], None],
         on_turn: Callable[[], None] = lambda: None,
+        *,
+        stays: bool = False,
     ) -> None:
+        """`stays`: while descriptors keep getting ready, a turn lasts up to _STAY_S, so that an answer that comes at once
+        is not fetched through the loop; until `leave()`, or a millisecond in which nobody has anything to say.
+        """
         self._loop = loop
         self._on_ready = on_ready
         self._on_turn = on_turn
@@ -40,6 +52,8 @@ class Readiness(Generic[T]):
         self._items: dict[int, T] = {}
         self._watched = False
         self._paused = False
+        self._stays = stays
+        self._leaves = False
 
     def add(self, fd: int, item: T, events: int = READABLE) -> None:
         """Watch `fd`; it must be removed before it is closed.
@@ -78,15 +92,29 @@ class Readiness(Generic[T]):
             else:
                 self._loop.remove_reader(self._epoll.fileno())
 
+    def leave(self) -> None:
+        """There is something to do for the loop: end this turn as soon as its batch is served."""
+        self._leaves = True
+
     def _turn(self) -> None:
+        self._leaves = not self._stays
+        is_busy = self._serve(0)
+        if not self._leaves:
+            until = monotonic() + _STAY_S
+            while is_busy and not (self._leaves or self._paused) and self._items and monotonic() < until:
+                is_busy = self._serve(_MOMENT_S)
+        self._on_turn()
+
+    def _serve(self, seconds: float) -> bool:
         items, on_ready = self._items, self._on_ready
-        for fd, events in self._epoll.poll(0, BATCH):
+        ready = self._epoll.poll(seconds, BATCH)
+        for fd, events in ready:
             item = items.get(fd)  # gone if somebody served before it in this turn closed it
             if item is not None:
                 on_ready(item, events)
                 if self._paused:
                     break
-        self._on_turn()
+        return bool(ready)
 
     def close(self) -> None:
         """Watch nothing any more; idempotent."""
@@ -94,6 +122,11 @@ class Readiness(Generic[T]):
             self.pause()
             self._items.clear()
             self._epoll.close()
+
+    def close_copy(self) -> None:
+        """The same in a forked child: the loop's interest is the parent's, and so is what is watched."""
+        self._items.clear()
+        self._epoll.close()
 
 
 class RoomWatch:

@@ -35,10 +35,13 @@ from .observing import observer_for
 from .server_listeners import Addressed, open_all, take_all
 from .shutdown import PATIENCE_S, Shutdown
 from .signals import signals_watched
+from .stream import Stream
 
 
 class Server:
     """Serves clients until it is left. `serve` makes it; it belongs to the event loop in which it is started."""
+
+    _types: tuple[str, ...] = ("stream", "seqpacket")
 
     def __init__(
         self,
@@ -86,10 +89,10 @@ class Server:
             observer = observer_for(self._observer)
             accept_fds = self._settings.accept_fds
             listeners = open_all(
-                self._addresses, self._ownership(), self._backlog, accept_fds, observer, undo
+                self._addresses, self._ownership(), self._backlog, accept_fds, observer, undo, self._types
             )
             shutdown = self._put_together(listeners, loop, observer)
-            undo.callback(self._acceptor.close)
+            undo.callback(self._take_apart)
             self._acceptor.start()
             take_all(self._addresses, listeners, accept_fds)
             undo.pop_all()
@@ -107,7 +110,7 @@ class Server:
             self._handler,
             self._settings,
             loop,
-            on_failure=_told_already if is_observed else failure_reporter(loop),
+            on_failure=_told_already if is_observed else self._failure_reporter(loop),
             observer=observer,
         )
         has_lobby = self._settings.queue_timeout is not None
@@ -126,6 +129,13 @@ class Server:
         )
         self._attendance.on_left = self._acceptor.release
         return Shutdown(self._acceptor, listeners, self._attendance, self._on_left_behind)
+
+    def _failure_reporter(self, loop: asyncio.AbstractEventLoop) -> Callable[[Stream, BaseException], None]:
+        return failure_reporter(loop)
+
+    def _take_apart(self) -> None:
+        """What was put together did not start."""
+        self._acceptor.close()
 
     def _channel_maker(
         self, listeners: list[BoundListener], observer: Observer | None

@@ -46,9 +46,10 @@ def open_all(
     accept_fds: int,
     observer: Observer | None,
     undo: ExitStack,
+    types: tuple[str, ...] = ("stream", "seqpacket"),
 ) -> list[BoundListener]:
     """Listeners for all of `addresses`. Those that are made here are closed by `undo`; the others, and what `fd:` names,
-    are still their owners' until `take_all`.
+    are still their owners' until `take_all`. What is bound is of the first of `types`, what is inherited of any.
     """
     listeners: list[BoundListener] = []
     for each in addresses:
@@ -63,7 +64,6 @@ def open_all(
             listener = _given_socket(each, observer)
             undo.callback(listener.release)
         else:
-            types = ("stream", "seqpacket")
             listener = open_listener(each, types, ownership, backlog, accept_fds, observer)
             undo.callback(listener.give_back if listener.is_inherited else listener.close)
         _must_accept(listener)

@@ -80,8 +80,8 @@ def serve(
         must_be_int(backlog, "backlog", "how many clients may wait")
     if queue_timeout is not None and max_clients is None:
         raise ValueError("queue_timeout means nothing without max_clients: there is always a place")
-    _must_be_limits(max_clients=max_clients, max_per_user=max_per_user)
-    _must_be_times(queue_timeout=queue_timeout, idle_timeout=idle_timeout, send_timeout=send_timeout)
+    must_be_limits(max_clients=max_clients, max_per_user=max_per_user)
+    must_be_times(queue_timeout=queue_timeout, idle_timeout=idle_timeout, send_timeout=send_timeout)
     accept_fds_within(accept_fds)
     return Server(
         handler,
@@ -95,7 +95,8 @@ def serve(
     )
 
 
-def _must_be_limits(**limits: int | None) -> None:
+def must_be_limits(**limits: int | None) -> None:
+    """Refuse what is no number of clients."""
     for name, limit in limits.items():
         if limit is None:
             continue
@@ -105,7 +106,8 @@ def _must_be_limits(**limits: int | None) -> None:
             raise ValueError(f"{name} is {limit}, expected 1 or more")
 
 
-def _must_be_times(**times: float | None) -> None:
+def must_be_times(**times: float | None) -> None:
+    """Refuse what is no number of seconds that can pass."""
     for name, seconds in times.items():
         if seconds is None:
             continue

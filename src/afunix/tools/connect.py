@@ -21,7 +21,7 @@ from ..kernel.input import Input
 from ..kernel.interrupts import Interrupted, Interrupts
 from ..kernel.output import Output
 from ..kernel.socket_types import type_word
-from ..model.address import Address
+from ..model.address import Address, AddressKind
 from ..model.errors import AddressError, BrokenStreamError
 from ..model.escaping import quote
 from ..model.patience import Ending
@@ -75,18 +75,19 @@ def run(
     *,
     observer: Observer | None = None,
     note: Callable[[str], None] = lambda line: None,
+    dial: Callable[[float | None, Interrupts], Channel] | None = None,
 ) -> ConnectResult:
     """Connect and converse. Returns when nothing was lost, or when a signal came; main thread only.
 
     `observer` is told every call on the socket, and makes them the plain ones. `note` gets a line for a
-    person.
+    person. `dial(timeout, interrupts)` connects to what is no Unix socket.
 
     Raises:
         AfunixError: as `blocking.connect` and `model.conversation.verdict`.
     """
     with Interrupts() as interrupts, ExitStack() as closing:
         try:
-            return _Run(settings, observer, note, interrupts, closing).run()
+            return _Run(settings, observer, note, interrupts, closing, dial).run()
         except Interrupted as interrupted:
             return ConnectResult(signal=interrupted.number)
 
@@ -101,12 +102,14 @@ class _Run:
         note: Callable[[str], None],
         interrupts: Interrupts,
         closing: ExitStack,
+        dial: Callable[[float | None, Interrupts], Channel] | None = None,
     ) -> None:
         self.settings = settings
         self.observer = observer
         self.note = note
         self.interrupts = interrupts
         self.closing = closing
+        self.dial = dial
         self.name = str(settings.address)
         self.deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
         self.require_uid = None if settings.require_user is None else _uid_of(settings.require_user)
@@ -160,9 +163,12 @@ class _Run:
         limits = [settings.connect_timeout]
         if self.deadline is not None:
             limits.append(max(0.0, self.deadline - time.monotonic()))
+        timeout = min((limit for limit in limits if limit is not None), default=None)
+        if self.dial is not None:
+            return self.dial(timeout, self.interrupts)
         return dialling.connect(
             settings.address,
-            timeout=min((limit for limit in limits if limit is not None), default=None),
+            timeout=timeout,
             wait=wait,
             socket_type=settings.socket_type,
             require_uid=self.require_uid,
@@ -229,7 +235,7 @@ class _Run:
     @property
     def _is_borrowed(self) -> bool:
         """An inherited socket: others may hold it, too."""
-        return not self.settings.address.is_unix
+        return self.settings.address.kind is AddressKind.INHERITED
 
     def _conclude(self, conversation: Conversation, ending: Ending) -> None:
         """Raise what was lost or expired, unless a signal ends the run or another connection can make it good."""

@@ -30,8 +30,11 @@ def open_listeners(
     configure: Callable[[socket.SocketType], None],
     on_unmatched: Callable[[Address, int], None],
     observer: Observer | None,
+    with_tcp: bool = False,
 ) -> list[Listener]:
     """The listeners, all of one type; the caller owns them. Nothing is left open or bound when this fails.
+
+    `with_tcp`: may an address be a TCP port? It becomes a listener for each address that its host has.
 
     `on_unmatched(address, count)`: none of `count` inherited sockets is bound to `address`, so it is bound here.
 
@@ -55,7 +58,9 @@ def open_listeners(
         listeners: list[Listener] = []
         for address, source in zip(wanted, sources, strict=True):
             if source is not None:
-                listener = _take(source, observer)
+                found: Sequence[Listener] = [_take(source, observer)]
+            elif with_tcp and address.kind is AddressKind.TCP:
+                found = _open_tcp(address, backlog, configure, observer)
             else:
                 if announced:
                     on_unmatched(address, len(announced))
@@ -67,9 +72,11 @@ def open_listeners(
                     configure=configure,
                     observer=observer,
                 )
-            opened.callback(listener.close)
-            listeners.append(listener)
-            _check_type(listener, listeners[0], socket_type)
+                found = [listener]
+            for listener in found:
+                opened.callback(listener.close)
+                listeners.append(listener)
+                _check_type(listener, listeners[0], socket_type)
         opened.pop_all()
     return listeners
 
@@ -97,6 +104,17 @@ def _sources(wanted: Sequence[Address], announced: Sequence[activation.Inherited
                 hint="name it once",
             )
     return sources
+
+
+def _open_tcp(
+    address: Address,
+    backlog: int | None,
+    configure: Callable[[socket.SocketType], None],
+    observer: Observer | None,
+) -> Sequence[Listener]:
+    from ..kernel.tcp_listener import TcpListener
+
+    return TcpListener.open_all(address, backlog=backlog, configure=configure, observer=observer)
 
 
 def _take(address: Address, observer: Observer | None) -> Listener:

@@ -17,35 +17,45 @@ from functools import partial
 from typing import Any
 
 from ..endpoints.base import Endpoint
-from ..endpoints.unix import UnixEndpoint
 from ..kernel import activation
 from ..kernel.channel import Channel
-from ..kernel.descriptor_pump import DescriptorPump
+from ..kernel.datagram_channel import ask_for_credentials
 from ..kernel.fallbacks import is_forced
 from ..kernel.limits import raise_descriptor_limit
 from ..kernel.listener import Listener, Ownership
 from ..kernel.pipes import PipePool
-from ..kernel.pump import Pump
-from ..kernel.record_relay import RecordRelay
+from ..kernel.relay_pumps import (
+    copying_pumps,
+    descriptor_pumps,
+    record_pumps,
+    refusing_pumps,
+    splicing_pumps,
+)
 from ..kernel.socket_types import type_word
-from ..kernel.spliced_stream import SplicedStream
+from ..kernel.tcp import is_tcp
 from ..kernel.traced_channel import TracedChannel
 from ..model.address import Address
 from ..model.errors import AddressError, AfunixError
 from ..model.escaping import quote
-from ..model.events import Closed, Observer, PeerReset, Stopping, WentIdle
+from ..model.events import Closed, Observer, PairFailed, PeerReset, ResetPassedOn, Stopping, WentIdle
 from ..model.framing import PieceEnd
 from ..model.rules import Rules
-from ..sinks.relay import Relay
+from ..model.tcp_refusal import refuse_misuse
+from ..sinks.datagram_relay import DatagramRelay
+from ..sinks.relay import MakePumps, Relay
 from ..streams.acceptor import Acceptor
-from ..streams.duplex import Duplex, OneWay
+from ..streams.duplex import Duplex
+from ..streams.farewell import Break
 from ..streams.idle import IdleWatch
 from ..streams.signals import watch_signals
 from .listeners import open_listeners
+from .relay_ends import Dial, make_endpoint
 from .settings import Cause, TurnedAway
 from .stop import Stop
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +76,16 @@ class RelaySettings:
     timeout_s: float | None = None
     drain_s: float | None = None
     pass_fds: bool = False
+    as_client: bool = False
     is_traced: bool = False
 
 
 @dataclass(slots=True)
 class RelayResult:
-    """How a run ended; see `settings.ServeResult`. `unreachable` clients got no connection to the far end."""
+    """How a run ended; see `settings.ServeResult`. `unreachable` clients got no connection to the far end.
+
+    `moved`: bytes from clients, and to them.
+    """
 
     cause: Cause = Cause.SIGNAL
     signal_number: int = 0
@@ -80,9 +94,16 @@ class RelayResult:
     fault: Exception | None = None
     bytes_lost: int = 0
     turned_away: TurnedAway | None = None
+    connected: int = 0
     served: int = 0
     unreachable: int = 0
+    moved: tuple[int, int] = (0, 0)
     left_behind: list[AfunixError] = field(default_factory=list)
+
+    @property
+    def has_losses(self) -> bool:
+        """Did somebody send, or may they have sent, what went nowhere?"""
+        return bool(self.bytes_lost) or self.turned_away is not None
 
 
 def relay(
@@ -92,31 +113,50 @@ def relay(
     alerts: Observer | None = None,
     on_unreachable: Callable[[Channel, Exception], None] = lambda channel, error: None,
     on_unmatched: Callable[[Address, int], None] = lambda address, count: None,
-    on_ready: Callable[[list[Listener], Relay], None] = lambda listeners, relay: None,
+    on_ready: Callable[[list[Listener], Relay | DatagramRelay], None] = lambda listeners, relay: None,
+    on_look: Callable[[Relay | DatagramRelay], None] | None = None,
 ) -> RelayResult:
-    """Relay until a signal or the time ends it.
+    """Relay until a signal or the time ends it. `on_look(relay)` is called every LOOK_EVERY_S seconds.
 
     Raises:
-        AfunixError: the listeners cannot be had, or both addresses are one; nothing is left behind.
+        AfunixError: the listeners cannot be had, both addresses are one, or we may not connect as our clients;
+            nothing is left behind.
     """
     max_clients = raise_descriptor_limit() // 2 if settings.max_clients is None else settings.max_clients
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         _refuse_itself(settings)
+        refuse_misuse(
+            settings.listen,
+            settings.connect,
+            socket_type=settings.socket_type,
+            passes_fds=settings.pass_fds,
+            has_rules=bool(settings.rules) or settings.max_per_user is not None,
+            has_file_options=settings.ownership != Ownership(),
+            as_client=settings.as_client,
+        )
+        if settings.as_client:
+            from ..kernel.as_client import must_be_able
+
+            must_be_able()
         listeners = open_listeners(
             settings.listen,
             socket_type=settings.socket_type,
             ownership=settings.ownership,
             backlog=settings.backlog,
-            configure=lambda sock: None,
+            configure=ask_for_credentials
+            if settings.socket_type == "dgram" and settings.rules
+            else _leave_alone,
             on_unmatched=on_unmatched,
             observer=observer,
+            with_tcp=True,
         )
         try:
+            _check_datagrams(settings, listeners[0].type)
             loop = asyncio.new_event_loop()
             try:
                 service = RelayService(
-                    settings, listeners, loop, max_clients, observer, alerts, on_unreachable
+                    settings, listeners, loop, max_clients, observer, alerts, on_unreachable, on_look
                 )
                 return service.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
             finally:
@@ -140,6 +180,27 @@ def _refuse_itself(settings: RelaySettings) -> None:
         )
 
 
+def _check_datagrams(settings: RelaySettings, number: int) -> None:
+    given = [
+        option
+        for option, is_given in (
+            ("--as-client", settings.as_client),
+            ("--max-per-user", settings.max_per_user is not None),
+            ("--wait", settings.wait is not None),
+        )
+        if is_given
+    ]
+    if number == socket.SOCK_DGRAM and given:
+        raise AddressError(
+            f"{given[0]} means nothing for a dgram socket: datagrams come without connections",
+            hint="leave it out, or use --type stream or seqpacket",
+        )
+
+
+def _leave_alone(sock: socket.SocketType) -> None:
+    pass
+
+
 def _is_one_file(one: Address, other: Address) -> bool:
     try:
         return os.path.samefile(one.name, other.name)
@@ -159,26 +220,26 @@ class RelayService:
         observer: Observer | None,
         alerts: Observer | None,
         on_unreachable: Callable[[Channel, Exception], None],
+        on_look: Callable[[Relay | DatagramRelay], None] | None = None,
     ) -> None:
         self._settings = settings
         self._listeners = listeners
         self._loop = loop
         self._observer = observer
         self._on_unreachable = on_unreachable
+        self._on_look = on_look
+        self._alerts = alerts
+        if settings.pass_fds:
+            for listener in listeners:
+                listener.let_descriptors_in()
         self._result = RelayResult()
         self._pool = PipePool()
+        self._own_clients = 0  # connections of ours to ourselves that wait to be accepted, closed already
         self._endpoint = self._make_endpoint()
-        self._relay = Relay(
-            self._endpoint,
-            self._pumps_for(listeners[0].type),
-            loop,
-            on_finished=self._on_finished,
-            on_unreachable=self._on_turned_away,
-            check=self._check,
-            clock=loop.time if settings.idle_timeout_s is not None else None,
-        )
+        self._is_dgram = listeners[0].type == socket.SOCK_DGRAM
+        self._relay = self._make_datagram_relay(max_clients) if self._is_dgram else self._make_relay()
         self._acceptor = Acceptor(
-            listeners,
+            [] if self._is_dgram else listeners,
             self._on_channel,
             loop,
             rules=settings.rules,
@@ -206,6 +267,35 @@ class RelayService:
 
     # What it is made of
 
+    def _make_relay(self) -> Relay:
+        settings = self._settings
+        return Relay(
+            self._endpoint,
+            self._pumps_for(self._listeners[0].type),
+            self._loop,
+            on_finished=self._on_finished,
+            on_unreachable=self._on_turned_away,
+            check=self._check,
+            on_broken=self._on_broken,
+            on_shortage=self._on_shortage,
+            on_relief=lambda: self._acceptor.let_go(),
+            clock=self._loop.time if settings.idle_timeout_s is not None else None,
+        )
+
+    def _make_datagram_relay(self, max_clients: int) -> DatagramRelay:
+        settings = self._settings
+        return DatagramRelay(
+            self._listeners,
+            settings.connect,
+            self._loop,
+            rules=settings.rules,
+            max_senders=max_clients,
+            passes_fds=settings.pass_fds,
+            silence_s=settings.idle_timeout_s,
+            on_unreachable=self._on_turned_away,
+            alerts=self._alerts,
+        )
+
     def _make_channel(self) -> Callable[[socket.SocketType, int], Channel]:
         if self._settings.is_traced and self._observer is not None:
             return partial(TracedChannel, observer=self._observer)
@@ -213,30 +303,33 @@ class RelayService:
 
     def _make_endpoint(self) -> Endpoint:
         settings = self._settings
-        return UnixEndpoint(
-            settings.connect,
+        dial = Dial(
             type_word(self._listeners[0].type),
             wait=settings.wait,
             timeout=settings.connect_timeout_s,
             takes_descriptors=settings.pass_fds,
+            as_client=settings.as_client,
             make_channel=self._make_channel(),
             observer=self._observer if settings.is_traced else None,
         )
+        return make_endpoint(settings.connect, dial)
 
-    def _pumps_for(self, number: int) -> Callable[[Channel, Channel], tuple[OneWay, OneWay]]:
+    def _pumps_for(self, number: int) -> MakePumps:
         settings = self._settings
         if number != socket.SOCK_STREAM:
-            return _record_pumps
+            return partial(record_pumps, settings.pass_fds)
         if settings.pass_fds:
-            return _descriptor_pumps
-        refuses_fds = self._endpoint.refuses_fds and all(listener.refuses_fds for listener in self._listeners)
-        if settings.is_traced or not refuses_fds or is_forced("splice"):
-            return _copying_pumps
-        return partial(_splicing_pumps, self._pool)
+            return descriptor_pumps
+        if not (self._endpoint.refuses_fds and all(listener.refuses_fds for listener in self._listeners)):
+            return refusing_pumps
+        if settings.is_traced or is_forced("splice"):
+            return copying_pumps
+        return partial(splicing_pumps, self._pool)
 
     def _check(self, near: Channel, far: Channel) -> None:
-        """Is the server at the far end this very relay? By who called listen, however the address leads there."""
-        if far.peer.pid == os.getpid() and not self._listeners[0].is_inherited:
+        """Is the server at the far end this very relay? That is seen when a connection is made, not before."""
+        if any(far.leads_to(listener.socket) for listener in self._listeners):
+            self._own_clients += 1
             raise AddressError(
                 f"{quote(str(self._settings.connect))} leads back to this relay",
                 hint="the second address is the server's",
@@ -245,7 +338,9 @@ class RelayService:
     # Run
 
     def run(
-        self, on_ready: Callable[[list[Listener], Relay], None], take_signals: Callable[[], object]
+        self,
+        on_ready: Callable[[list[Listener], Relay | DatagramRelay], None],
+        take_signals: Callable[[], object],
     ) -> RelayResult:
         self._loop.set_exception_handler(self._on_fault)
         watch_signals(self._loop, STOP_SIGNALS, self._on_signal)
@@ -253,21 +348,31 @@ class RelayService:
         if self._settings.timeout_s is not None:
             self._loop.call_later(self._settings.timeout_s, self._on_timeout)
         try:
+            if isinstance(self._relay, DatagramRelay):
+                self._relay.start()
             self._acceptor.start()
             on_ready(self._listeners, self._relay)
             activation.notify("READY=1")
+            self._look()
             self._loop.run_forever()
         finally:
             self._close()
         self._result.served = self._acceptor.accepted
         return self._result
 
+    def _look(self) -> None:
+        if self._on_look is not None:
+            self._on_look(self._relay)
+            self._loop.call_later(LOOK_EVERY_S, self._look)
+
     def _close(self) -> None:
         if self._idle is not None:
             self._idle.close()
         self._stop.close()
         self._acceptor.close()
+        self._result.moved = self._relay.pairs.traffic()
         self._relay.close()
+        self._loop.run_until_complete(self._relay.wait_closed())
         self._pool.close()
         self._result.left_behind = self._stop.left_behind
         self._result.turned_away = self._stop.turned_away
@@ -275,6 +380,11 @@ class RelayService:
     # What happens
 
     def _on_channel(self, channel: Channel) -> None:
+        if self._own_clients and channel.peer.pid == os.getpid():
+            self._own_clients -= 1
+            self._on_finished(channel, PieceEnd.EOF)
+            channel.close()
+            return
         if self._idle is not None:
             self._idle.wake()
         self._relay.on_channel(channel)
@@ -282,6 +392,10 @@ class RelayService:
     def _on_turned_away(self, channel: Channel, error: Exception) -> None:
         self._result.unreachable += 1
         self._on_unreachable(channel, error)
+
+    def _on_shortage(self, error: Exception) -> None:
+        self._pool.close()
+        self._acceptor.hold(error)
 
     def _on_finished(self, channel: Channel, end: PieceEnd) -> None:
         if self._observer is not None:
@@ -291,6 +405,17 @@ class RelayService:
         self._acceptor.release(channel)
         if self._stop.has_begun:
             self._loop.call_soon(self._stop.go_on)
+
+    def _on_broken(self, broken: Break) -> None:
+        error = broken.error
+        if self._alerts is not None and not isinstance(error, ConnectionError):
+            origin, reason = broken.origin, error.strerror or str(error)
+            self._alerts(PairFailed(origin.fd, origin.connection, error.errno or 0, reason))
+        if self._observer is not None:
+            origin, other, number = broken.origin, broken.other, broken.error.errno or 0
+            self._observer(
+                ResetPassedOn(other.fd, origin.connection, origin.fd, number, is_tcp(other.socket))
+            )
 
     def _on_idle(self, duplex: Duplex) -> None:
         if self._observer is not None:
@@ -333,6 +458,7 @@ class RelayService:
         if self._stop.has_begun:
             return
         self._result.cause = cause
+        self._result.connected = self._acceptor.live
         if self._observer is not None:
             self._observer(Stopping(-1, words))
         activation.notify("STOPPING=1")
@@ -341,38 +467,3 @@ class RelayService:
     def _on_end(self, bytes_lost: int) -> None:
         self._result.bytes_lost = bytes_lost
         self._loop.stop()
-
-
-# How bytes move
-
-
-def _copying_pumps(near: Channel, far: Channel) -> tuple[OneWay, OneWay]:
-    return (
-        Pump(near.try_receive, far.try_send, at_end=far.end_sending),
-        Pump(far.try_receive, near.try_send, at_end=near.end_sending),
-    )
-
-
-def _splicing_pumps(pool: PipePool, near: Channel, far: Channel) -> tuple[OneWay, OneWay]:
-    return (
-        Pump(
-            near.try_receive,
-            far.try_send,
-            mover=SplicedStream(near, far, pool),
-            at_end=far.end_sending,
-        ),
-        Pump(
-            far.try_receive,
-            near.try_send,
-            mover=SplicedStream(far, near, pool),
-            at_end=near.end_sending,
-        ),
-    )
-
-
-def _descriptor_pumps(near: Channel, far: Channel) -> tuple[OneWay, OneWay]:
-    return DescriptorPump(near, far, far.end_sending), DescriptorPump(far, near, near.end_sending)
-
-
-def _record_pumps(near: Channel, far: Channel) -> tuple[OneWay, OneWay]:
-    return RecordRelay(near, far, far.end_sending), RecordRelay(far, near, near.end_sending)

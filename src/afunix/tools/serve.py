@@ -56,6 +56,7 @@ def serve(
             socket_type=settings.socket_type,
             ownership=settings.ownership,
             backlog=settings.backlog,
+            with_tcp=settings.use is Use.TALK,
             configure=accept_credentials if settings.socket_type == "dgram" else lambda sock: None,
             on_unmatched=on_unmatched,
             observer=observer,

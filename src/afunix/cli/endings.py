@@ -1,0 +1,95 @@
+"""How a run of `serve` or `relay` ended, in words and as an exit status: never 0 when bytes were lost.
+
+A table from cause to status for what both have in common; `serve` adds its own causes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from ..model.errors import errno_name
+from ..tools.settings import Cause, TurnedAway
+from .messages import explain, plain, say_error
+from .narration import DESCRIPTORS_HINT
+
+
+class Result(Protocol):
+    """What the tools' results have in common."""
+
+    cause: Cause
+    signal_number: int
+    is_forced: bool
+    error: OSError | None
+    fault: Exception | None
+    bytes_lost: int
+    turned_away: TurnedAway | None
+    connected: int
+
+    @property
+    def has_losses(self) -> bool: ...
+
+
+def after_signal(result: Result, hint: str) -> int:
+    if result.is_forced:
+        return -result.signal_number
+    return say_lost(result, hint) if result.has_losses else 0
+
+
+def after_timeout(result: Result, hint: str) -> int:
+    if result.has_losses:
+        return say_lost(result, hint)
+    say_error(f"timed out (--timeout): {_connected(result.connected)}")
+    return 7
+
+
+def after_accept_failed(result: Result, hint: str) -> int:
+    assert result.error is not None
+    return explain(result.error)
+
+
+def after_fault(result: Result, hint: str) -> int:
+    assert result.fault is not None
+    explain(result.fault)
+    return 1
+
+
+STATUS_AFTER: dict[Cause, Callable[[Result, str], int]] = {
+    Cause.SIGNAL: after_signal,
+    Cause.TIMEOUT: after_timeout,
+    Cause.ACCEPT_FAILED: after_accept_failed,
+    Cause.FAULT: after_fault,
+}
+"""The second argument is the hint where bytes were lost: who may have stopped taking them."""
+
+
+def say_lost(result: Result, hint: str) -> int:
+    """Tell what was lost; the status that goes with it."""
+    if result.bytes_lost:
+        say_error(f"{result.bytes_lost} bytes could not be handed on before the end", hint)
+    if result.turned_away is not None:
+        say_error(
+            _turned_away(result.turned_away),
+            DESCRIPTORS_HINT if result.turned_away.errno == errno.EMFILE else None,
+        )
+    return 8
+
+
+def _connected(count: int) -> str:
+    if not count:
+        return "nobody was connected"
+    return "1 client was still connected" if count == 1 else f"{count} clients were still connected"
+
+
+def _turned_away(those: TurnedAway) -> str:
+    """`at least 2 clients were left in the backlog unaccepted, and 12 bytes …: too many open files (EMFILE)`."""
+    if not those.clients:
+        who = "clients may have been"
+    else:
+        count = "1 client was" if those.clients == 1 else f"{those.clients} clients were"
+        who = count if those.is_certain else f"at least {count}"
+    sent = f", and {those.sent} bytes that they had sent are lost" if those.sent else ""
+    why = f"{plain(os.strerror(those.errno))} ({errno_name(those.errno)})"
+    return f"{who} left in the backlog unaccepted{sent}: {why}"

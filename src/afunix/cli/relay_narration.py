@@ -1,0 +1,142 @@
+"""What `relay` tells while it runs: what `serve` tells of clients, why one got no connection, and whom the server sees.
+
+Why there is none is told with what `check` finds: one line and its hint for each reason at first, and then one a second
+at most, with a count. A client can cause any number of them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from ..formats.traffic import show_totals
+from ..kernel import names
+from ..kernel.channel import Channel
+from ..kernel.tcp import address_of, is_tcp
+from ..model import events
+from ..model.errors import AddressError, AfunixError, TimedOutError, WrongTypeError, errno_name
+from ..model.escaping import quote
+from ..tools.check import check
+from ..tools.relay import RelayResult, RelaySettings
+from .messages import Messages, plain
+from .narration import REFUSALS_EVERY_S, Narration
+
+SAME_FOR_ALL_HINT = "--as-client connects as each client, so that the server can tell them apart"
+
+
+class RelayNarration(Narration):
+    """`unreachable(channel, error)` is told of each client that got no connection."""
+
+    def __init__(
+        self,
+        messages: Messages,
+        settings: RelaySettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(messages, trace=settings.is_traced, clock=clock)
+        self._settings = settings
+        self._notes[events.PeerReset] = lambda e: f"client {e.connection}: one of its two connections broke"
+        self._has_begun = False
+        self._reasons: dict[tuple[type[Exception], int | None], _Reason] = {}
+
+    def ready(self) -> None:
+        """Clients can connect."""
+        self._begin()
+        self.warn_of_directories(self._settings.listen)
+
+    def _observe(self, event: events.Event) -> None:
+        if type(event) in self._notes:
+            self._begin()
+        super()._observe(event)
+
+    def _begin(self) -> None:
+        """The first line, if there is more to tell than why nothing begins."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._tell_identity()
+
+    def _tell_identity(self) -> None:
+        """Who every client is to the server. Where that is root, it may open to them what is closed."""
+        if self._settings.as_client or not self._settings.connect.is_unix:
+            return
+        user = names.user_name(os.geteuid()) or str(os.geteuid())
+        words = f"{quote(str(self._settings.connect))} sees {user} for everybody, whoever the client is"
+        if os.geteuid() == 0:
+            self._messages.warn(words, SAME_FOR_ALL_HINT)
+        else:
+            self._messages.note(words)
+
+    def unreachable(self, channel: Channel, error: Exception) -> None:
+        """A client was closed, for there is no connection for it."""
+        reason = self._reasons.setdefault((type(error), getattr(error, "errno", None)), _Reason())
+        now = self._clock()
+        if now - reason.told_at < REFUSALS_EVERY_S:
+            reason.untold += 1
+            return
+        others = f" (and {reason.untold} others before)" if reason.untold else ""
+        reason.untold, reason.told_at = 0, now
+        if not self._messages.warns:
+            return
+        words, hint = self._why(channel, error)
+        reason.words = words
+        what = "a datagram goes no further"
+        if channel.connection:
+            what = f"client {channel.connection}, {self._who(channel)}, gets no connection"
+        self._messages.warn(f"{what}: {words}{others}", hint)
+
+    def _who(self, channel: Channel) -> str:
+        if is_tcp(channel.socket):
+            return f"from {address_of(channel.socket.getpeername())}"
+        return self._format.describe(channel.peer)
+
+    def _why(self, channel: Channel, error: Exception) -> tuple[str, str | None]:
+        """What stands in the way: as `check` sees it, as long as it sees it, else as the error says."""
+        if not isinstance(error, AfunixError):
+            return _words_of(error), None
+        if not self._settings.connect.is_unix or isinstance(error, AddressError):
+            return error.message, error.hint
+        user = str(channel.peer.uid) if self._settings.as_client else None
+        wanted = self._settings.socket_type if isinstance(error, WrongTypeError) else None
+        try:
+            report = check(self._settings.connect, as_user=user, wanted_type=wanted)
+        except (AfunixError, OSError):
+            return error.message, error.hint
+        if report.is_reachable:
+            return error.message, error.hint
+        finding = report.problems[0]
+        words = error.message if isinstance(error, TimedOutError) else finding.what
+        hint = ": ".join(filter(None, (finding.hint, finding.command)))
+        return words + (f": {finding.why}" if finding.why else ""), hint or error.hint
+
+    def finish(self) -> None:
+        super().finish()
+        for reason in self._reasons.values():
+            if reason.untold:
+                more = "1 more client" if reason.untold == 1 else f"{reason.untold} more clients"
+                self._messages.warn(f"{more} got no connection: {reason.words}")
+
+    def tell_totals(self, result: RelayResult) -> None:
+        """The last line: what has gone through."""
+        self._messages.note(show_totals(result.served, *result.moved))
+
+    def _closed(self, event: events.Closed) -> str:
+        if not event.connection:
+            return ""
+        return f"client {event.connection} left: {event.bytes_received} bytes up, {event.bytes_sent} down"
+
+
+class _Reason:
+    """One reason why there is no connection: when it was told last, in which words, and how often it came since."""
+
+    def __init__(self) -> None:
+        self.told_at = float("-inf")
+        self.untold = 0
+        self.words = ""
+
+
+def _words_of(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{plain(error.strerror or str(error))} ({errno_name(error.errno)})"
+    return str(error)

@@ -1,0 +1,161 @@
+"""Between a channel of ssh, which is no descriptor, and the socket that a relay wants: one end of a pair is its Channel,
+the other is moved from and to here.
+
+Each end of file is passed on alone. Who takes no more is waited for: an ssh channel by its window, the pair by its
+buffer; what is held meanwhile is a window at most. A pair whose other end is closed closes the channel, once what it
+held is on its way; a channel that is closed closes the pair. ssh has no word for "reads no more": what comes for an end
+that does not read is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..kernel.channel import Channel
+from ..streams.readiness import HUNG_UP, READABLE, WRITABLE, Readiness
+
+if TYPE_CHECKING:
+    from socket import SocketType
+
+_PIECE_BYTES = 128 * 1024
+
+
+class Bridge:
+    """A session, as asyncssh calls it, for bytes. Owns `sock`. All on one loop, whose `readiness` is shared."""
+
+    def __init__(self, sock: SocketType, readiness: Readiness[Bridge]) -> None:
+        self._local = Channel(sock)
+        self._readiness = readiness
+        self._channel: Any = None
+        self._unsent = bytearray()
+        self._is_watched = False
+        self._is_held = False
+        self._far_ended = False
+        self._is_lost = False
+        self._drops = False
+
+    # What ssh calls
+
+    def connection_made(self, channel: Any) -> None:
+        self._channel = channel
+
+    def session_started(self) -> None:
+        self._is_watched = True
+        self._readiness.add(self._local.fd, self, READABLE)
+
+    def data_received(self, data: bytes, datatype: object = None) -> None:
+        if self._drops or self._local.is_closed:
+            return
+        if not self._unsent:
+            data = data[self._send(data) :]
+        if data and not self._drops:
+            self._unsent += data
+            self._channel.pause_reading()
+            self._watch()
+
+    def eof_received(self) -> bool:
+        self._far_ended = True
+        if not self._unsent:
+            self._end_sending()
+        return True  # our direction goes on
+
+    def pause_writing(self) -> None:
+        self._is_held = True
+        self._watch()
+
+    def resume_writing(self) -> None:
+        self._is_held = False
+        self._watch()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nothing comes or goes any more; what has come is still handed on."""
+        self._is_lost = True
+        if self._unsent:
+            self._watch()
+        else:
+            self.close()
+
+    # What the pair tells
+
+    def on_ready(self, events: int) -> None:
+        if events & WRITABLE and self._unsent:
+            self._send_rest()
+        if self._local.is_closed:
+            return
+        if events & HUNG_UP:
+            self._hang_up()
+        elif events & READABLE:
+            self._pass_on()
+
+    def _send(self, data: bytes | bytearray) -> int:
+        """How much of it the pair took; all, where nobody reads."""
+        try:
+            with memoryview(data) as view:
+                return self._local.try_send(view)
+        except OSError:
+            self._drops = True
+            self._unsent.clear()
+            return len(data)
+
+    def _send_rest(self) -> None:
+        sent = self._send(self._unsent)
+        del self._unsent[:sent]
+        if self._unsent:
+            return
+        if self._is_lost:
+            self.close()
+            return
+        self._watch()
+        if self._far_ended:
+            self._end_sending()
+        self._channel.resume_reading()
+
+    def _end_sending(self) -> None:
+        if not self._local.is_closed:
+            self._local.end_sending()
+
+    def _pass_on(self) -> bool:
+        """One piece to the far end. False: there is none, and that is the end."""
+        try:
+            data = self._local.try_receive(_PIECE_BYTES)
+        except OSError:
+            return False
+        if data is None:
+            return True
+        if self._is_lost or self._channel.is_closing():
+            return bool(data)
+        if data:
+            self._channel.write(data)
+            return True
+        self._channel.write_eof()
+        self._watch()
+        return False
+
+    def _hang_up(self) -> None:
+        """The relay has closed its end, or both directions have ended: what it sent before that goes first."""
+        while not self._local.receive_ended and self._pass_on():
+            pass
+        self.close()
+        if not self._is_lost:
+            self._channel.close()
+
+    def _watch(self) -> None:
+        if not self._is_watched:
+            return
+        reads = not (self._is_held or self._is_lost or self._local.receive_ended)
+        events = (READABLE if reads else 0) | (WRITABLE if self._unsent else 0)
+        self._readiness.modify(self._local.fd, events)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._local.is_closed
+
+    def close(self) -> None:
+        """Close the pair's end; idempotent."""
+        if self._local.is_closed:
+            return
+        if self._is_watched:
+            self._is_watched = False
+            self._readiness.remove(self._local.fd)
+        self._unsent.clear()
+        self._local.close()

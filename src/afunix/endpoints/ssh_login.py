@@ -1,0 +1,355 @@
+"""One login on another host, shared by all connections: made as the user's OpenSSH would, made again when it breaks.
+
+Keys, agent, aliases, jumps and known hosts are those of ~/.ssh and /etc/ssh; nothing is asked of anybody (BatchMode),
+and a host whose key is not known is not talked to, whatever StrictHostKeyChecking says. The only file that imports
+asyncssh; all of it runs on one loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import asyncssh
+
+from ..model import ssh_refusal
+from ..model.address import Address
+from ..model.errors import AfunixError
+from ..model.escaping import quote
+from ..model.ssh_address import SshTarget
+from ..model.ssh_refusal import Seen
+from ..model.tcp_address import tcp_address
+from .ssh_bridge import Bridge
+from .tcp import TcpEndpoint
+
+KEEPALIVE_S = 15
+"""How long a silent host is believed in; three unanswered questions end the login. ServerAliveInterval overrides it."""
+
+_LOOK_LIMIT_S = 10.0
+_USUAL_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk", "id_dsa")
+_CONFIGURATION = ("~/.ssh/config", "/etc/ssh/ssh_config")
+_KNOWN = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+
+_LOOK = """
+if test -S "$1"; then
+  if ! test -w "$1"; then echo no-access
+  elif ! test -r /proc/net/unix || test -L "$1"; then echo socket
+  elif grep -F -- " $1" /proc/net/unix | grep -q " 00010000 "; then echo live
+  else echo stale; fi
+elif test -e "$1" || test -L "$1"; then echo other
+elif ! test -d "${1%/*}/"; then echo no-directory
+elif ! test -w "${1%/*}/"; then echo unwritable
+else echo nothing; fi
+"""
+"""For a POSIX shell: one word of `Seen` for the path $1. On Linux /proc/net/unix tells who listens (SO_ACCEPTCON)."""
+
+_IDENTIFY = 'ls -di -- "$1"'
+_REMOVE = 'if test "$(ls -di -- "$1" 2>&1)" = "$2"; then rm -f -- "$1"; else test ! -e "$1"; fi'
+"""Remove $1 if it is still the file that `_IDENTIFY` saw; what somebody else made there stays."""
+
+logging.getLogger("asyncssh").addHandler(logging.NullHandler())  # what matters is raised; STDERR is not its place
+
+
+@dataclass
+class _Client(asyncssh.SSHClient):
+    """Who answers asyncssh's questions during one login: is this host's key known?"""
+
+    known: Any
+    on_lost: Callable[[Exception | None], None]
+    fingerprint: str = ""
+    is_known_otherwise: bool = False
+    is_rejected: bool = False
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        self.is_rejected = True
+        self.fingerprint = key.get_fingerprint()
+        self.note_known(host, addr, port)
+        return False
+
+    def note_known(self, host: str, addr: str, port: int) -> None:
+        self.is_known_otherwise = bool(self.known.match(host, addr, port if port != 22 else None)[0])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.on_lost(exc)
+
+
+@dataclass
+class _Keys:
+    """The key files of a login: those to offer, and those that are there and cannot be."""
+
+    usable: list[str] = field(default_factory=list)
+    unusable: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Login:
+    """`address` says where. `on_lost(reason)` is told of each login that broke, and of none that we closed."""
+
+    def __init__(self, address: Address, on_lost: Callable[[str], None] = lambda reason: None) -> None:
+        self.address = address
+        self.target = SshTarget.of(address)
+        self._on_lost = on_lost
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._under_way: asyncio.Task[asyncssh.SSHClientConnection] | None = None
+        self._jumps: list[asyncssh.SSHClientConnection] = []
+        self._is_closing = False
+
+    async def connection(self) -> asyncssh.SSHClientConnection:
+        """The login; the first who asks makes it, and all who ask meanwhile wait for that one.
+
+        Raises:
+            AfunixError: why there is none.
+        """
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        if self._under_way is None:
+            self._under_way = asyncio.get_running_loop().create_task(self._log_in())
+            self._under_way.add_done_callback(self._on_logged_in)
+        return await asyncio.shield(self._under_way)
+
+    def _on_logged_in(self, task: asyncio.Task[asyncssh.SSHClientConnection]) -> None:
+        self._under_way = None
+        if not task.cancelled() and task.exception() is None:
+            self._connection = task.result()
+
+    async def _log_in(self) -> asyncssh.SSHClientConnection:
+        await self._close_jumps()
+        return await self._log_in_to(self.target, None, is_jump=False)
+
+    async def _log_in_to(
+        self, target: SshTarget, tunnel: asyncssh.SSHClientConnection | None, *, is_jump: bool
+    ) -> asyncssh.SSHClientConnection:
+        options = self._options(target)
+        if tunnel is None and isinstance(options.tunnel, str):
+            for jump in SshTarget.jumps(options.tunnel):
+                tunnel = await self._log_in_to(jump, tunnel or _NO_TUNNEL, is_jump=True)
+                self._jumps.append(tunnel)
+        config = cast(Any, options.config)
+        keys = _keys_of(config)
+        client = _Client(_known_hosts(config), self._lose if not is_jump else lambda error: None)
+        more: dict[str, Any] = {}
+        if config.get("ServerAliveInterval") is None:
+            more["keepalive_interval"] = KEEPALIVE_S
+        if tunnel is None and not (options.proxy_command or options.local_addr or options.family):
+            more["sock"] = await self._connect(options.host, options.port)
+        try:
+            return await asyncssh.connect(
+                target.host,
+                () if target.port is None else target.port,
+                username=() if target.user is None else target.user,
+                config=_configuration(),
+                tunnel=tunnel or None,
+                client_factory=lambda: client,
+                known_hosts=client.known,
+                client_keys=keys.usable,
+                ignore_encrypted=True,
+                password_auth=False,
+                kbdint_auth=False,
+                **more,
+            )
+        except (asyncssh.Error, OSError, ValueError) as error:
+            if "sock" in more:
+                more["sock"].close()
+            if isinstance(error, asyncssh.KeyExchangeFailed):
+                client.note_known(options.host, "", options.port)
+            raise self._explained(error, client, keys, target, options.username) from None
+
+    def _options(self, target: SshTarget) -> asyncssh.SSHClientConnectionOptions:
+        try:
+            return asyncssh.SSHClientConnectionOptions(
+                host=target.host,
+                port=() if target.port is None else target.port,
+                username=() if target.user is None else target.user,
+                config=_configuration(),
+                client_keys=None,
+                known_hosts=None,
+            )
+        except (ValueError, OSError, asyncssh.Error) as error:
+            raise ssh_refusal.bad_configuration(self.address, str(error)) from None
+
+    async def _connect(self, host: str, port: int) -> Any:
+        """A TCP connection to sshd, refused in the words that TCP ends are refused in."""
+        try:
+            return await TcpEndpoint(tcp_address(host, port)).connect_socket()
+        except AfunixError as error:
+            error.message = f"{quote(str(self.address))}: {error.message}"
+            raise
+
+    def _explained(
+        self, error: Exception, client: _Client, keys: _Keys, target: SshTarget, user: str
+    ) -> AfunixError:
+        if isinstance(error, asyncssh.HostKeyNotVerifiable | asyncssh.KeyExchangeFailed):
+            if client.is_known_otherwise:
+                return ssh_refusal.changed_host_key(self.address, target, client.fingerprint)
+            if client.is_rejected:
+                return ssh_refusal.unknown_host_key(self.address, target, client.fingerprint)
+            if isinstance(error, asyncssh.HostKeyNotVerifiable):
+                return ssh_refusal.revoked_host_key(self.address, target)
+        if isinstance(error, asyncssh.PermissionDenied):
+            return ssh_refusal.no_key_accepted(self.address, target, user, keys.unusable)
+        return ssh_refusal.login_failed(self.address, target, str(error) or type(error).__name__)
+
+    def _lose(self, error: Exception | None) -> None:
+        if self._connection is not None and not self._is_closing:
+            self._connection = None
+            self._on_lost(str(error) if error is not None else "sshd ended it")
+
+    # What goes through it
+
+    async def open(self, bridge: Bridge) -> None:
+        """Connect to the target's path for `bridge`, which stays the caller's on failure.
+
+        Raises:
+            AfunixError: why not.
+        """
+        connection = await self.connection()
+        try:
+            await connection.create_unix_connection(
+                lambda: cast(Any, bridge), cast(Any, self.target.path), encoding=None
+            )
+        except asyncssh.ChannelOpenError as error:
+            seen = await self.look()
+            raise ssh_refusal.no_connection(self.address, self.target, seen, error.reason) from None
+        except (asyncssh.Error, OSError) as error:
+            raise ssh_refusal.login_failed(self.address, self.target, str(error)) from None
+
+    async def listen(self, make_bridge: Callable[[], Bridge]) -> Callable[[], None]:
+        """Let sshd listen on the target's path; `make_bridge()` is asked for one for each client, or raises OSError.
+
+        What it returns stops that.
+
+        Raises:
+            AfunixError: why not.
+        """
+        connection = await self.connection()
+
+        def make_session() -> Any:
+            try:
+                return make_bridge()
+            except OSError as error:
+                raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, str(error)) from None
+
+        try:
+            path = self.target.path.decode()
+            listener = await connection.create_unix_server(make_session, path, encoding=None)
+        except asyncssh.ChannelListenError:
+            seen = await self.look()
+            if seen is Seen.STALE and await self._is_answered(connection):
+                seen = Seen.LIVE
+            raise ssh_refusal.no_forward(self.address, self.target, seen) from None
+        except (asyncssh.Error, OSError, UnicodeError) as error:
+            raise ssh_refusal.login_failed(self.address, self.target, str(error)) from None
+        return cast(Callable[[], None], listener.close)
+
+    async def _is_answered(self, connection: asyncssh.SSHClientConnection) -> bool:
+        """Somebody whom /proc/net/unix does not show, in another network namespace."""
+        try:
+            _, writer = await connection.open_unix_connection(cast(Any, self.target.path), encoding=None)
+        except (asyncssh.Error, OSError):
+            return False
+        writer.close()
+        return True
+
+    async def look(self) -> Seen:
+        """What is at the path; UNKNOWN where no command may be run."""
+        word = await self._run(_LOOK, self.target.path)
+        return Seen(word) if word in {seen.value for seen in Seen} else Seen.UNKNOWN
+
+    async def identify(self) -> str:
+        """What tells the file at the path from another one; "" if that cannot be seen."""
+        return await self._run(_IDENTIFY, self.target.path) or ""
+
+    async def remove(self, identity: str) -> bool:
+        """Remove the path if it is the file of that identity. Is nothing of ours there any more?"""
+        if not identity:
+            return False
+        return await self._run(_REMOVE, self.target.path, os.fsencode(identity)) is not None
+
+    async def _run(self, script: str, *words: bytes) -> str | None:
+        """What a script says, run by sh on the far side; None: it failed, or nothing may be run there."""
+        command = b" ".join([b"exec sh -c", _quoted(script.encode()), b"sh", *map(_quoted, words)])
+        try:
+            async with asyncio.timeout(_LOOK_LIMIT_S):
+                connection = await self.connection()
+                done = await connection.run(cast(Any, command), encoding=None, stdin=asyncssh.DEVNULL)
+        except (asyncssh.Error, AfunixError, OSError, TimeoutError):
+            return None
+        return os.fsdecode(cast(bytes, done.stdout)).strip() if done.exit_status == 0 else None
+
+    async def _close_jumps(self) -> None:
+        jumps, self._jumps = self._jumps, []
+        for jump in reversed(jumps):
+            jump.close()
+            await jump.wait_closed()
+
+    async def close(self) -> None:
+        """Log out; idempotent."""
+        self._is_closing = True
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
+        if self._connection is not None:
+            self._connection.close()
+            await self._connection.wait_closed()
+        await self._close_jumps()
+
+
+_NO_TUNNEL = cast(asyncssh.SSHClientConnection, False)
+"""For the first jump: it is reached directly, whatever the configuration says of it."""
+
+
+def _configuration() -> list[str]:
+    files = [os.path.expanduser(name) for name in _CONFIGURATION]
+    return [name for name in files if os.access(name, os.R_OK)]
+
+
+def _keys_of(config: Any) -> _Keys:
+    """As ssh takes them: a file that is not there is passed over."""
+    keys = _Keys()
+    named = config.get("IdentityFile")
+    for name in named or [f"~/.ssh/{name}" for name in _USUAL_KEYS]:
+        path = os.path.expanduser(name)
+        try:
+            asyncssh.load_keypairs([path], ignore_encrypted=True)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, asyncssh.Error) as error:
+            why = getattr(error, "strerror", None) or str(error) or "is no key"
+            keys.unusable.append((path, f"cannot be used: {why[:1].lower() + why[1:]}"))
+            continue
+        keys.usable.append(path)
+    return keys
+
+
+def _known_hosts(config: Any) -> Any:
+    """The entries of all files that can be read; a line that is none is passed over, as ssh does."""
+    names = [*(config.get("UserKnownHostsFile") or _KNOWN[:2]), *(config.get("GlobalKnownHostsFile") or _KNOWN[2:])]
+    lines = [line for name in names for line in _lines_of(os.path.expanduser(name))]
+    try:
+        return asyncssh.import_known_hosts("\n".join(lines))
+    except ValueError:
+        return asyncssh.import_known_hosts("\n".join(filter(_is_entry, lines)))
+
+
+def _lines_of(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def _is_entry(line: str) -> bool:
+    try:
+        asyncssh.import_known_hosts(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _quoted(word: bytes) -> bytes:
+    """For any shell that a user may have at the far end: single quotes are the same in all."""
+    return b"'" + word.replace(b"'", b"'\\''") + b"'"

@@ -1,0 +1,179 @@
+"""Why a TCP end cannot be had: what the system said becomes the error that a person reads. Pure.
+
+    connecting    ECONNREFUSED                          NobodyListensError
+                  ETIMEDOUT                             TimedOutError
+                  EACCES EPERM                          DeniedError
+                  ENETUNREACH EHOSTUNREACH, others      AfunixError
+    a name        EAI_NONAME EAI_NODATA …               NoSuchSocketError
+                  EAI_AGAIN                             TimedOutError: its name server does not answer
+    binding       EADDRINUSE                            AddressInUseError, by whom
+                  EACCES                                DeniedError: the port is a privileged one
+                  EADDRNOTAVAIL                         AddressError: not an address of this machine
+
+And what a relay cannot do with TCP, because it is about Unix sockets: `refuse_misuse`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from .address import Address, AddressKind
+from .errors import (
+    AddressError,
+    AddressInUseError,
+    AfunixError,
+    DeniedError,
+    NobodyListensError,
+    NoSuchSocketError,
+    TimedOutError,
+    errno_name,
+)
+from .escaping import escape, quote
+from .ownership import Holder, describe_holders
+from .tcp_address import host_and_port
+
+WORTH_WAITING_FOR = frozenset(
+    {
+        *(errno.ECONNREFUSED, errno.ENOENT, errno.ETIMEDOUT, errno.EADDRNOTAVAIL),
+        *(errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN),
+    }
+)
+"""What can pass while a server, or a network, starts. ENOENT is a name that is not known."""
+
+_NOT_THE_SERVER = (errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ETIMEDOUT)
+"""Of several addresses these tell less than what another one answered."""
+
+
+def tcp_refusal(address: Address, answers: Sequence[tuple[str, int]]) -> AfunixError:
+    """The error for a TCP address whose numeric addresses answered so: `(host, errno)` of each, at least one."""
+    number = next((number for _, number in answers if number not in _NOT_THE_SERVER), answers[0][1])
+    tried = _tried(address, answers)
+    shown, code = quote(address.format()), errno_name(number)
+    if number == errno.ECONNREFUSED:
+        return NobodyListensError(
+            f"nobody listens on {shown}{tried} (ECONNREFUSED)", hint="start its server, or check the port"
+        )
+    if number == errno.ETIMEDOUT:
+        return TimedOutError(
+            f"{shown} does not answer{tried} (ETIMEDOUT)",
+            hint="its host is down, or a firewall drops what is sent to it",
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        return DeniedError(
+            f"connecting to {shown} is forbidden on this machine{tried} ({code})",
+            hint="a firewall rule or a security policy is against it",
+            errno=number,
+        )
+    return AfunixError(f"{shown} cannot be reached{tried} ({code})", hint=_HINTS.get(number), errno=number)
+
+
+_HINTS = {
+    errno.ENETUNREACH: "there is no route to it: 'ip route get' with its address tells more",
+    errno.EHOSTUNREACH: "its host does not answer, or a firewall refuses: 'ip route get' and 'ping' tell more",
+    errno.EADDRNOTAVAIL: "no port is free for another connection to it, or it is no address to connect to",
+    errno.EAFNOSUPPORT: "this machine has no network of that family",
+}
+
+
+def _tried(address: Address, answers: Sequence[tuple[str, int]]) -> str:
+    """Nothing for a numeric address; for a name what became of each address that it has."""
+    if [host for host, _ in answers] == [host_and_port(address)[0]]:
+        return ""
+    return ": " + ", ".join(f"{escape(host)} {errno_name(number)}" for host, number in answers)
+
+
+def no_answer(address: Address) -> AfunixError:
+    """What stood in the way of a connection whose time was over before anything was known."""
+    return TimedOutError(
+        f"{quote(address.format())} does not answer",
+        hint="its host is down, or a firewall drops what is sent to it",
+    )
+
+
+def unknown_host(address: Address, code: str, is_temporary: bool) -> AfunixError:
+    """The error for a name that has no address; `code` is getaddrinfo(3)'s word."""
+    host = quote(host_and_port(address)[0])
+    if is_temporary:
+        return TimedOutError(
+            f"{quote(address.format())}: no name server answered for {host} ({code})",
+            hint="check the network and resolv.conf(5), or write a numeric address",
+        )
+    return NoSuchSocketError(
+        f"{quote(address.format())}: the name {host} has no address ({code})",
+        hint="check its spelling: 'getent ahosts' shows what a name stands for",
+    )
+
+
+def tcp_bind_refusal(
+    address: Address, number: int, holders: Sequence[Holder] = (), lowest_port: int = 1024
+) -> AfunixError | None:
+    """The error for a port that cannot be listened on; None if the port is not the reason (EMFILE).
+
+    `holders` are those that could be seen, `lowest_port` the first that needs no privilege.
+    """
+    shown, port = quote(address.format()), host_and_port(address)[1]
+    if number == errno.EADDRINUSE:
+        who = describe_holders(holders) if holders else "its process is not visible from here"
+        return AddressInUseError(
+            f"{shown} is in use: {who} (EADDRINUSE)", hint="stop that one, or choose another port"
+        )
+    if number == errno.EACCES:
+        return DeniedError(
+            f"{shown} cannot be listened on: port {port} is below {lowest_port}, which takes"
+            " CAP_NET_BIND_SERVICE (EACCES)",
+            hint=f"choose a port of {lowest_port} or above, or let systemd open it",
+        )
+    if number == errno.EADDRNOTAVAIL:
+        return AddressError(
+            f"{shown} cannot be listened on: no interface of this machine has that address (EADDRNOTAVAIL)",
+            hint="'ip address' lists them; tcp:127.0.0.1:PORT is this machine alone, tcp:*:PORT all of them",
+        )
+    if number == errno.EAFNOSUPPORT:
+        return AddressError(f"{shown} cannot be listened on: {_HINTS[number]} (EAFNOSUPPORT)")
+    return None
+
+
+def refuse_misuse(
+    listen: Sequence[Address],
+    connect: Address,
+    *,
+    socket_type: str | None = None,
+    passes_fds: bool = False,
+    has_rules: bool = False,
+    has_file_options: bool = False,
+    as_client: bool = False,
+) -> None:
+    """Refuse what is about Unix sockets where an end is TCP, and a relay of which both ends are.
+
+    Raises:
+        AddressError: which option, which end, and what to do instead.
+    """
+    listening = next((address for address in listen if address.kind is AddressKind.TCP), None)
+    if listening is None and connect.kind is not AddressKind.TCP:
+        return
+    shown = quote((listening or connect).format())
+    if listening is not None and connect.kind is AddressKind.TCP:
+        raise AddressError(
+            f"{shown} and {quote(connect.format())} are both TCP: one end must be a Unix socket",
+            hint="between two ports a firewall rule, or 'socat', does it",
+        )
+    if socket_type not in (None, "stream"):
+        raise AddressError(
+            f"{shown} is a stream of bytes: --type {socket_type} has records, which TCP cannot keep"
+        )
+    if passes_fds:
+        raise AddressError(f"--pass-fds: descriptors cannot go through {shown}, only between Unix sockets")
+    if as_client:
+        raise AddressError(
+            f"--as-client: a user is known, and shown, to Unix sockets only, and {shown} is a port"
+        )
+    if listening is not None and has_rules:
+        raise AddressError(
+            f"--allow, --deny and --max-per-user ask who a client is, which TCP on {shown} does not tell",
+            hint="listen on 127.0.0.1, or let a firewall decide who may connect",
+        )
+    if listening is not None and has_file_options and all(a.kind is AddressKind.TCP for a in listen):
+        raise AddressError(
+            f"--mode, --owner, --group, --replace and --keep are about socket files, and {shown} is a port"
+        )

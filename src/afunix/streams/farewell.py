@@ -1,0 +1,141 @@
+"""How the TCP ends of a pair that is over are closed, so that what was sent arrives, and a reset comes after it.
+
+    the other end broke           reset, once the peer has acknowledged everything: SO_LINGER 0 throws the rest away
+    the peer may still be sending  close, once it has acknowledged everything: what it sends to a closed socket is
+                                   answered by a reset, and that throws the rest away, too
+    anything else                  close(2) at once: the kernel delivers what is left
+
+Nothing tells when everything is acknowledged (SIOCOUTQ is 0), so it is looked at, a few times a second in the long run.
+A peer that takes nothing for PATIENCE_S is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..kernel.channel import Channel
+from ..kernel.connected_socket import ConnectedSocket
+from ..kernel.tcp import is_dead, is_tcp, peer_may_send, reset_on_close
+from .duplex import Duplex
+
+PATIENCE_S = 60.0
+FIRST_PAUSE_S = 0.002
+LONGEST_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The end `origin` broke with `error`, so that `other`, which is in order, has to be told."""
+
+    origin: Channel
+    other: Channel
+    error: OSError
+
+
+def break_of(duplex: Duplex) -> Break | None:
+    """What broke the pair. EPIPE does not: who reads no more has perhaps ended in all order."""
+    for origin, other, error in (
+        (duplex.near, duplex.far, duplex.near_error),
+        (duplex.far, duplex.near, duplex.far_error),
+    ):
+        if error is not None and not isinstance(error, BrokenPipeError):
+            return Break(origin, other, error)
+    return None
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """A socket that waits, and since when so much is left of what was sent on it."""
+
+    end: ConnectedSocket
+    is_reset: bool
+    left: int
+    since: float
+
+
+class Farewells:
+    """Owns the sockets that it takes until they are closed. `bytes_lost`: sent on them, and never taken.
+
+    `on_gone()` is called when one has been waited for and is closed.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_gone: Callable[[], None] = lambda: None) -> None:
+        self.bytes_lost = 0
+        self._loop = loop
+        self._on_gone = on_gone
+        self._leaving: list[_Leaving] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._pause_s = FIRST_PAUSE_S
+
+    def part(self, duplex: Duplex) -> None:
+        """The pair is over: take the ends that cannot just be closed, whose Channels are then closed already."""
+        broken = break_of(duplex)
+        for channel in (duplex.near, duplex.far):
+            if channel.is_closed or not is_tcp(channel.socket):
+                continue
+            if broken is not None and broken.other is channel:
+                self._take(channel, is_reset=True)
+            elif channel.unread_by_peer() and peer_may_send(channel.socket):
+                self._take(channel, is_reset=False)
+
+    def _take(self, channel: Channel, *, is_reset: bool) -> None:
+        sock, _ = channel.detach()
+        end = ConnectedSocket(sock)
+        one = _Leaving(end, is_reset, end.unread_by_peer(), self._loop.time())
+        if not one.left:
+            _close(one)
+            return
+        self._leaving.append(one)
+        self._pause_s = FIRST_PAUSE_S
+        self._look_later()
+
+    @property
+    def bytes_waiting(self) -> int:
+        """What is on its way still."""
+        return sum(one.end.unread_by_peer() for one in self._leaving)
+
+    def __len__(self) -> int:
+        return len(self._leaving)
+
+    def _look_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._pause_s, self._look)
+        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+
+    def _look(self) -> None:
+        self._timer = None
+        now, before = self._loop.time(), len(self._leaving)
+        self._leaving = [one for one in self._leaving if not self._is_done(one, now)]
+        if self._leaving:
+            self._look_later()
+        if len(self._leaving) < before:
+            self._on_gone()
+
+    def _is_done(self, one: _Leaving, now: float) -> bool:
+        left = one.end.unread_by_peer()
+        if left != one.left:
+            one.left, one.since = left, now
+        if left and now - one.since < PATIENCE_S and not is_dead(one.end.socket):
+            return False
+        self.bytes_lost += left
+        _close(one)
+        return True
+
+    def close(self) -> None:
+        """Wait for nobody any more, whatever is lost; idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for one in self._leaving:
+            self.bytes_lost += one.end.unread_by_peer()
+            _close(one)
+        self._leaving.clear()
+
+
+def _close(one: _Leaving) -> None:
+    if one.is_reset:
+        reset_on_close(one.end.socket)
+    one.end.close()

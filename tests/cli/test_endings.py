@@ -1,0 +1,50 @@
+"""How runs end that both `serve` and `relay` have; what each makes of it is tested with them."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from afunix.cli.endings import STATUS_AFTER, say_lost
+from afunix.tools.settings import Cause, ServeResult, TurnedAway
+
+
+def test_lost_bytes_are_counted_with_the_hint_of_the_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert STATUS_AFTER[Cause.SIGNAL](ServeResult(bytes_lost=7), "who reads?") == 8
+    assert capfd.readouterr().err == (
+        "afunix: error: 7 bytes could not be handed on before the end\nafunix: hint: who reads?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("those", "words"),
+    [
+        (
+            TurnedAway(errno.EMFILE, 2, True, 9),
+            "2 clients were left in the backlog unaccepted, and 9 bytes that",
+        ),
+        (
+            TurnedAway(errno.ENFILE, 1, False, 0),
+            "at least 1 client was left in the backlog unaccepted: too many",
+        ),
+        (TurnedAway(errno.ENOMEM, 0, False, 0), "clients may have been left in the backlog unaccepted"),
+    ],
+)
+def test_those_left_in_the_backlog_are_told(
+    capfd: pytest.CaptureFixture[str], those: TurnedAway, words: str
+) -> None:
+    assert say_lost(ServeResult(turned_away=those), "") == 8
+    err = capfd.readouterr().err
+    assert words in err
+    assert ("ulimit -n" in err) is (those.errno == errno.EMFILE)
+
+
+@pytest.mark.parametrize(
+    ("connected", "words"), [(0, "nobody was"), (1, "1 client was still"), (3, "3 clients were still")]
+)
+def test_time_that_is_over_tells_who_was_there(
+    capfd: pytest.CaptureFixture[str], connected: int, words: str
+) -> None:
+    assert STATUS_AFTER[Cause.TIMEOUT](ServeResult(Cause.TIMEOUT, connected=connected), "") == 7
+    assert words in capfd.readouterr().err

@@ -1,0 +1,107 @@
+"""Pairs of a relay on a hand-turned loop: a client and a server in this process, and the two sockets between them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from tests.collecting import ROOMY_BYTES
+from tests.loops import HandTurned
+
+from afunix.kernel.channel import Channel
+from afunix.kernel.pipes import PipePool
+from afunix.kernel.pump import Pump
+from afunix.kernel.spliced_stream import SplicedStream
+from afunix.streams.duplex import Duplex, DuplexSet
+
+
+def copying(source: Channel, sink: Channel, pool: PipePool) -> Pump:
+    return Pump(source.try_receive, sink.try_send, at_end=sink.end_sending)
+
+
+def splicing(source: Channel, sink: Channel, pool: PipePool) -> Pump:
+    mover = SplicedStream(source, sink, pool)
+    return Pump(source.try_receive, sink.try_send, mover=mover, at_end=sink.end_sending)
+
+
+MakePump = Callable[[Channel, Channel, PipePool], Pump]
+
+
+class Talk:
+    """One pair: `client` and `server` are its outer ends, `duplex` what is between them."""
+
+    def __init__(self, client: socket.socket, server: socket.socket, duplex: Duplex) -> None:
+        self.client = client
+        self.server = server
+        self.duplex = duplex
+
+
+def drain(sock: socket.socket) -> bytes:
+    """What can be received now."""
+    got = bytearray()
+    try:
+        while piece := sock.recv(1 << 20):
+            got += piece
+    except (BlockingIOError, ConnectionResetError):
+        pass
+    return bytes(got)
+
+
+def has_ended(sock: socket.socket) -> bool:
+    """Is there nothing to be received any more, now and later?"""
+    try:
+        return sock.recv(1, socket.MSG_PEEK) == b""
+    except ConnectionResetError:
+        return True
+    except BlockingIOError:
+        return False
+
+
+class Between:
+    """A DuplexSet, its pairs, and those that are over with the bytes that were lost with each."""
+
+    def __init__(self, loop: HandTurned, stack: ExitStack, make: MakePump = copying, **options: Any) -> None:
+        self.loop = loop
+        self.over: list[tuple[Duplex, int]] = []
+        self.on_over: Callable[[Duplex], None] = lambda duplex: None
+        self.pool = PipePool()
+        self.set = DuplexSet(loop, self._note, **options)
+        self._make = make
+        self._stack = stack
+        stack.callback(self.pool.close)
+        stack.callback(self.set.close)
+
+    def _note(self, duplex: Duplex) -> None:
+        self.over.append((duplex, duplex.unmoved))
+        self.on_over(duplex)
+
+    def join(self, *, roomy: bool = True) -> Talk:
+        near, client = socket.socketpair()
+        far, server = socket.socketpair()
+        for sock in (client, server):
+            sock.setblocking(False)
+            self._stack.callback(sock.close)
+            if roomy:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOMY_BYTES)
+        ends = Channel(near), Channel(far)
+        up, down = self._make(*ends, self.pool), self._make(*ends[::-1], self.pool)
+        duplex = Duplex(*ends, up, down)
+        self.set.add(duplex)
+        self.set.start(duplex)
+        return Talk(client, server, duplex)
+
+    def settle(self) -> None:
+        """Turn until nothing moves any more."""
+        self.loop.until_still(lambda: (self.set.bytes_moved(), len(self.over)))
+
+    def events_at_rest(self) -> int:
+        """How many times a pair is served in twenty turns in which nothing happens."""
+        self.settle()
+        served: list[object] = []
+        original = self.set._readiness._on_ready
+        self.set._readiness._on_ready = lambda end, events: served.append(events)
+        self.loop.turn(20)
+        self.set._readiness._on_ready = original
+        return len(served)
