@@ -123,10 +123,12 @@ def test_paths_of_any_length_are_gone(sock_dir: str) -> None:
 
 def test_sockets_beside_what_is_missing_are_told(sock_dir: str) -> None:
     os.mkdir(f"{sock_dir}/directory")
+    os.symlink("app.sock", f"{sock_dir}/link")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(f"{sock_dir}/app.sock")
-    assert approach(f"{sock_dir}/s".encode()).sockets == (b"app.sock",)
-    assert approach(f"{sock_dir}/app.sock".encode()).sockets == ()
+    assert approach(f"{sock_dir}/s".encode(), beside=True).beside == (b"app.sock",)
+    assert approach(f"{sock_dir}/app.sock".encode(), beside=True).beside == ()
+    assert approach(f"{sock_dir}/s".encode()).beside == ()
 
 
 @needs_root

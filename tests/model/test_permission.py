@@ -80,7 +80,7 @@ def test_capabilities_give_what_the_file_does_not() -> None:
 
 
 def test_no_capability_counts_where_the_owner_is_not_known() -> None:
-    assert not decide(ROOT, Rights(0, 65534, 65534, is_mapped=False), Access.WRITE).allowed
+    assert not decide(ROOT, Rights(0, 65534, 65534, knows_uid=False), Access.WRITE).allowed
 
 
 def test_the_groups_that_may_are_those_of_the_mode_or_of_the_list() -> None:
