@@ -230,5 +230,6 @@ SCENARIOS: tuple[Scenario, ...] = (
         looking.looking(),
         (Column("ms", "ms", higher_is_better=False, decimals=0),),
         (),
+        _CLICK,
     ),
 )

@@ -93,9 +93,7 @@ def test_a_queue_that_cannot_be_seen_is_told_with_what_would_be_certain() -> Non
     assert found.code is Code.LIVE
     assert found.what.endswith("(stream; its queue cannot be seen from here)")
     assert found.command == "afunix check --probe /run/app.sock"
-    answered = replace(
-        entry(queued=None, backlog=None), is_complete=False, answer=Answer(0, "stream", 0.0)
-    )
+    answered = replace(entry(queued=None, backlog=None), is_complete=False, answer=Answer(0, "stream", 0.0))
     assert [one.command for one in judge(answered)] == [None, None]
 
 

@@ -14,7 +14,7 @@ from afunix.model.address import Address
 from afunix.model.escaping import escape
 from afunix.model.shell_words import address_word, path_word, shell_line, shell_word
 
-PRINTF = '"$(printf \'%s\')"'
+PRINTF = "\"$(printf '%s')\""
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,4 @@ def test_newlines_at_the_end_are_kept_by_those_that_can() -> None:
 
 def read_by(shell: str, word: str) -> bytes:
     program = "/bin/sh" if shell == "sh" else require(shell)
-    return subprocess.run(
-        [program, "-c", f"printf %s {word}"], capture_output=True, check=True
-    ).stdout
+    return subprocess.run([program, "-c", f"printf %s {word}"], capture_output=True, check=True).stdout

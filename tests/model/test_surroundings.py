@@ -11,9 +11,16 @@ from afunix.model.surroundings import Component, Facts, Mount
 
 @pytest.mark.parametrize(
     ("target", "file_system", "leads"),
-    [(b"socket:[12]", "proc", True), (b"socket:[12]", "ext4", False), (b"/run/s", "proc", False), (None, "proc", False)],
+    [
+        (b"socket:[12]", "proc", True),
+        (b"socket:[12]", "ext4", False),
+        (b"/run/s", "proc", False),
+        (None, "proc", False),
+    ],
 )
-def test_a_link_of_proc_to_a_socket_leads_to_a_descriptor(target: bytes | None, file_system: str, leads: bool) -> None:
+def test_a_link_of_proc_to_a_socket_leads_to_a_descriptor(
+    target: bytes | None, file_system: str, leads: bool
+) -> None:
     step = Component(b"/proc/self/fd/3", target=target, mount=Mount(b"/proc", file_system=file_system))
     assert step.leads_to_a_descriptor is leads
 

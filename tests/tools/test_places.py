@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from tests.program import environment
 
 from afunix.kernel.owners import find_owners
 from afunix.kernel.socket_files import search
@@ -18,7 +19,6 @@ from afunix.model.address import Address
 from afunix.model.listing import FileState, Row, RowState, join
 from afunix.model.socket_table import SocketEntry, TableState
 from afunix.tools.places import Places, vouch
-from tests.program import environment
 
 
 def placed(sock: socket.socket | int, *directories: str) -> Row:

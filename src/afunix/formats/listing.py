@@ -48,7 +48,9 @@ SIGNS = {CAME: "came", WENT: "went", CHANGED: "changed"}
 UNKNOWN = "?"
 _CLOSED = "(closed)"
 _BRANCH, _LAST_BRANCH = "├─ ", "└─ "
-_MARKS = {state: f" ({state.value})" for state in (FileState.GONE, FileState.REPLACED, FileState.OTHER_ROOT)}
+_MARKS: dict[FileState | None, str] = {
+    state: f" ({state.value})" for state in (FileState.GONE, FileState.REPLACED, FileState.OTHER_ROOT)
+}
 _REMEMBERED = 1 << 14
 
 _PLAIN_PATH = re.compile(r"[\w./@:%+,=~^#$&!*;<>|\\{}-]*")

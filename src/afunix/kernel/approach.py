@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 import struct
 from collections import deque
@@ -25,6 +24,7 @@ from ..model.ownership import FileKind
 from ..model.permission import AclEntry, AclTag, Rights
 from ..model.socket_table import FileIdentity
 from ..model.surroundings import Component, Mount
+from .mounts import mount_id, read_mounts
 
 _MOST_LINKS = 40
 """MAXSYMLINKS of the kernel, path_resolution(7)."""
@@ -47,8 +47,6 @@ _NAMING = (AclTag.USER, AclTag.NAMED_GROUP)
 _OVERFLOW_ID = 65534
 _ALL_IDS = 0xFFFFFFFF
 """How many ids the first user namespace has; one with fewer shows the others as the overflow id."""
-_MOUNT_ID = re.compile(rb"^mnt_id:\t([0-9]+)", re.MULTILINE)
-_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass(slots=True)
@@ -138,7 +136,7 @@ def _advance(walk: _Walk) -> bool:
         if number == errno.ENOENT and walk.wants_beside:
             walk.beside = _beside(walk.fd)
         return False
-    begins = name.text != b".." and _mount_id(fd) != _mount_id(walk.fd)
+    begins = name.text != b".." and mount_id(fd) != mount_id(walk.fd)
     step = replace(_seen(walk, fd, path, is_final=is_final), behind=name.behind, is_mount_point=begins)
     if step.kind is FileKind.SYMLINK:
         return _follow(walk, fd, step)
@@ -213,7 +211,7 @@ def _seen(walk: _Walk, fd: int, path: bytes, *, is_final: bool) -> Component:
         target=os.readlink(b"", dir_fd=fd) if kind is FileKind.SYMLINK else None,
         is_final=is_final,
         identity=FileIdentity(file.st_dev, file.st_ino),
-        mount=walk.mounts.get(_mount_id(fd)),
+        mount=walk.mounts.get(mount_id(fd)),
         is_empty=_is_empty(fd) if is_final and kind is FileKind.DIRECTORY else None,
         may_search=_may_search(fd) if kind is FileKind.DIRECTORY else None,
     )
@@ -303,44 +301,6 @@ def _may_be_socket(file: os.DirEntry[bytes]) -> bool:
     return not (
         file.is_file(follow_symlinks=False) or file.is_dir(follow_symlinks=False) or file.is_symlink()
     )
-
-
-# Mounts
-
-
-def read_mounts() -> dict[int, Mount]:
-    """Every mount of our namespace by its number; none without /proc."""
-    try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            return dict(parse_mounts(file.read()))
-    except OSError:
-        return {}
-
-
-def parse_mounts(table: bytes) -> Iterator[tuple[int, Mount]]:
-    """The lines of proc_pid_mountinfo(5): `36 35 98:0 /root /point ro,… shared:1 - ext4 /dev/sda rw`."""
-    for row in table.splitlines():
-        before, dash, after = row.partition(b" - ")
-        fields, origin = before.split(b" "), after.split(b" ")
-        if not dash or len(fields) < 6 or len(origin) < 3:
-            continue
-        options = {*fields[5].split(b","), *origin[2].split(b",")}
-        file_system = origin[0].decode("ascii", "replace")
-        yield int(fields[0]), Mount(_plain(fields[4]), _plain(fields[3]), file_system, b"ro" in options)
-
-
-def _plain(text: bytes) -> bytes:
-    """Blanks, tabs, newlines and backslashes are written in octal."""
-    return _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 255]), text)
-
-
-def _mount_id(fd: int) -> int:
-    try:
-        with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
-            found = _MOUNT_ID.search(file.read())
-    except OSError:
-        return -1
-    return int(found[1]) if found is not None else -1
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ..model.address import AddressKind
 from ..model.ownership import Holder
-from ..model.socket_table import Owner, SocketEntry, TableState
+from ..model.socket_table import Owner, SocketEntry
 from .names import comm_of
 from .processes import alive, all_pids
 from .socket_table import read_table
@@ -119,9 +119,7 @@ def _bound(is_wanted: Callable[[SocketEntry], bool]) -> dict[int, bytes]:
     except OSError:
         return {}
     return {
-        entry.inode: entry.address.name
-        for entry in sockets
-        if is_wanted(entry) and (entry.type == "dgram" or entry.state is not TableState.CONNECTED)
+        entry.inode: entry.address.name for entry in sockets if is_wanted(entry) and entry.is_bound_itself
     }
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from ..model.ownership import FileKind, Sighting, Verdict, judge
 from ..model.socket_table import SocketPath
+from .mounts import Superblocks
 from .sighting import PIN, probe
-from .superblocks import Superblocks
 
 CUSTOMARY_ENTRIES = 20_000
 """Directory entries that a search of a customary place looks at: some 50 ms."""

@@ -89,7 +89,7 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SocketPath:
-    """A socket file: `inode` as lstat(2) tells it, `device` that of its superblock (`kernel.superblocks`)."""
+    """A socket file: `inode` as lstat(2) tells it, `device` that of its superblock (`kernel.mounts`)."""
 
     path: bytes
     device: int

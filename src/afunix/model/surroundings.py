@@ -16,12 +16,13 @@ from .socket_table import FileIdentity, Owner, SocketEntry, TableState
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A line of /proc/self/mountinfo. `root` is what of its file system is mounted."""
+    """A line of /proc/self/mountinfo. `root` is what of its file system is mounted, `device` the file system's number."""
 
     point: bytes
     root: bytes = b"/"
     file_system: str = ""
     is_read_only: bool = False
+    device: int = 0
 
 
 @dataclass(frozen=True, slots=True)

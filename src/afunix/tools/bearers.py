@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from ..kernel import namespaces
 from ..kernel.approach import held
+from ..kernel.mounts import Superblocks
 from ..kernel.owners import Owners, find_owners, seen_from_here
 from ..kernel.sighting import probe as probe_datagram
 from ..kernel.socket_table import Table
@@ -81,7 +82,9 @@ def _files_beside(facts: Facts, beside: tuple[bytes, ...], alive: set[FileIdenti
     files = list(_addresses(os.path.join(directory, name) for name in beside))
     if len(files) > _MOST_BESIDE:
         files = nearest(facts.address, files)[:_MOST_BESIDE]
-    return (address for address in sorted(files, key=lambda one: one.name) if _is_alive(address.name, alive))
+    superblocks = Superblocks()
+    files.sort(key=lambda one: one.name)
+    return (address for address in files if _is_alive(address.name, alive, superblocks))
 
 
 def _addresses(paths: Iterator[bytes]) -> Iterator[Address]:
@@ -92,13 +95,16 @@ def _addresses(paths: Iterator[bytes]) -> Iterator[Address]:
             continue
 
 
-def _is_alive(path: bytes, alive: set[FileIdentity]) -> bool:
+def _is_alive(path: bytes, alive: set[FileIdentity], superblocks: Superblocks) -> bool:
     """Is it a socket that a process has open?"""
     with held(path) as fd:
         if fd is None:
             return False
         file = os.fstat(fd)
-        return stat.S_ISSOCK(file.st_mode) and (_identity(file) in alive or not _is_refused(fd))
+        if not stat.S_ISSOCK(file.st_mode):
+            return False
+        identity = FileIdentity(superblocks.device_of(path, file), file.st_ino & 0xFFFFFFFF)
+        return identity in alive or not _is_refused(fd)
 
 
 def _is_refused(fd: int) -> bool:

@@ -76,6 +76,8 @@ def wait_until_ready(
         if is_first or _may_be_there(address):
             quick = gather(address, as_user=as_user, wanted_type=wanted_type, thorough=False, memory=memory)
             if not _is_worth_waiting(Report(quick, judge(quick))):
+                if not (thorough or probe):
+                    return Report(quick, judge(quick))
                 report = check(
                     address, as_user=as_user, wanted_type=wanted_type, probe=probe, thorough=thorough
                 )

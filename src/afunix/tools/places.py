@@ -10,9 +10,9 @@ import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..kernel.mounts import Superblocks
 from ..kernel.owners import Owners, seen_from_here
 from ..kernel.proc_net_unix import answers
-from ..kernel.superblocks import Superblocks
 from ..model.address import Address, AddressKind
 from ..model.listing import FileState, Row
 from ..model.socket_table import Owner, SocketEntry, SocketPath

@@ -1,9 +1,8 @@
 """The sockets that bear a name, and how they stand: the kernel's table first, and a probe where it leaves that open.
 
     the table has a socket that was bound to this very file      it is that one: no probe
-    it has one of that inode and name on another device          (overlayfs, btrfs) it is that one if its process finds
-                                                                 the file by its name; else the probe decides
-    it has none, or sock_diag is refused                         the probe tells whether a process has it open
+    it has none, or sock_diag is refused                         the probe tells whether a process has it open, and the
+                                                                 name, as its process sees it, which
 
 A stream or seqpacket server never notices the probe, and a datagram server is left in peace where the table has it.
 Somebody who waits looks often: a `Memory` spares him the whole table, which may have 100,000 sockets.
@@ -71,28 +70,26 @@ def look_at_socket(facts: Facts, fd: int, memory: Memory, *, thorough: bool) -> 
     if memory.of == what and memory.is_stale and probe_datagram(fd) == errno.ECONNREFUSED:
         return replace(facts, probe=errno.ECONNREFUSED)  # nobody binds to a file that is there
     table = memory.recall(what) or whole_table()
-    there, is_certain = _bound_to(table, facts, file)
+    there = _bound_to(table, facts, file)
+    is_certain = bool(there) and there[0].is_bound_itself
     answer = None if is_certain else probe_datagram(fd)
     facts = replace(facts, probe=answer, is_complete=table.is_complete)
-    memory.remember(what, there, is_stale=answer == errno.ECONNREFUSED)
     if answer == errno.ECONNREFUSED:
-        return _beneath(facts, there, table, thorough=thorough)
+        memory.remember(what, is_stale=True)
+        return _beneath(facts, table, file) if thorough else facts
+    there = there or _themselves(_by_name(table, facts.address.name, file))
+    memory.remember(what, there)
     facts = replace(facts, bound=_bound(facts, there, thorough=thorough))
     return _in_other_networks(facts, file) if thorough and not there else facts
 
 
-def _bound_to(table: Table, facts: Facts, file: os.stat_result) -> tuple[list[SocketEntry], bool]:
-    """The sockets that were bound to the file, and whether that is certain."""
-    assert facts.last is not None
-    place = SocketPath(facts.last.path, file.st_dev, file.st_ino)
-    entries = list(table.sockets.values())
-    if not table.is_complete:
-        return _themselves(_by_name(entries, facts.address.name, file)), False
-    alike = _themselves([entry for entry in entries if place.is_of(entry)])
-    exact = [entry for entry in alike if entry.file is not None and entry.file.device == place.device]
-    if exact:
-        return exact, exact[0].is_bound_itself
-    return alike, any(entry.type == "dgram" for entry in alike) and _is_found(alike, file)
+def _bound_to(table: Table, facts: Facts, file: os.stat_result) -> list[SocketEntry]:
+    """The sockets that were bound to the very file; none where the table tells no files."""
+    last = facts.last
+    assert last is not None
+    device = last.mount.device if last.mount is not None else file.st_dev
+    place = SocketPath(last.path, device, file.st_ino)
+    return _themselves([entry for entry in table.sockets.values() if place.is_of(entry)])
 
 
 def _themselves(entries: list[SocketEntry]) -> list[SocketEntry]:
@@ -102,32 +99,37 @@ def _themselves(entries: list[SocketEntry]) -> list[SocketEntry]:
     return [entry for entry in entries if entry.is_bound_itself] or entries
 
 
-def _by_name(entries: list[SocketEntry], path: bytes, file: os.stat_result) -> list[SocketEntry]:
-    """/proc/net/unix has no files: by the name, as given or as it leads to the file from where the process stands."""
+def _by_name(table: Table, path: bytes, file: os.stat_result) -> list[SocketEntry]:
+    """By the name, as it leads to the file from where the process stands, or where that is not seen as it was given."""
     base = os.path.basename(path)
-    alike = [entry for entry in entries if os.path.basename(entry.address.name) == base]
-    exact = [entry for entry in alike if entry.address.name == path]
-    if exact or not alike:
-        return exact
+    alike = [entry for entry in table.sockets.values() if os.path.basename(entry.address.name) == base]
+    if not alike:
+        return []
     owners = find_owners({entry.inode for entry in alike})
-    return [entry for entry in alike if _finds_it(entry, owners, file)]
-
-
-def _is_found(entries: list[SocketEntry], file: os.stat_result) -> bool:
-    owners = find_owners({entry.inode for entry in entries})
-    return any(_finds_it(entry, owners, file) for entry in entries)
+    found = [entry for entry in alike if _finds_it(entry, owners, file)]
+    if found or table.is_complete:
+        return found
+    return [entry for entry in alike if entry.address.name == path]
 
 
 def _finds_it(entry: SocketEntry, owners: Owners, file: os.stat_result) -> bool:
     return any(leads_to(owner.pid, entry.address.name, file) for owner in owners.of(entry.inode))
 
 
-def _beneath(facts: Facts, alike: list[SocketEntry], table: Table, *, thorough: bool) -> Facts:
+def _beneath(facts: Facts, table: Table, file: os.stat_result) -> Facts:
     """Nobody has this inode open; on an overlay somebody may have the one that it was made from."""
-    mount = facts.last.mount if facts.last is not None else None
-    if mount is None or mount.file_system != _OVERLAY or not thorough or not table.is_complete:
+    last = facts.last
+    if last is None or last.mount is None or last.mount.file_system != _OVERLAY:
         return facts
-    there = [entry for entry in alike if entry.is_bound_itself]
+    base, inode = os.path.basename(last.path), file.st_ino & 0xFFFFFFFF
+    there = [
+        entry
+        for entry in table.sockets.values()
+        if entry.is_bound_itself
+        and entry.file is not None
+        and entry.file.inode == inode
+        and os.path.basename(entry.address.name) == base
+    ]
     return replace(facts, beneath=_bound(facts, there, thorough=True))
 
 

@@ -11,8 +11,9 @@ import pytest
 from tests import program
 from tests.peers import require
 
+from afunix.kernel.mounts import Superblocks, mount_id, parse_mounts, read_mounts
 from afunix.kernel.socket_table import entry_of
-from afunix.kernel.superblocks import Superblocks
+from afunix.model.surroundings import Mount
 
 
 def test_it_is_the_device_that_the_table_of_sockets_tells(sock_dir: str) -> None:
@@ -27,7 +28,7 @@ def test_it_is_the_device_that_the_table_of_sockets_tells(sock_dir: str) -> None
 OVERLAY = """
 import os, socket, sys
 from afunix.kernel.socket_table import entry_of
-from afunix.kernel.superblocks import Superblocks
+from afunix.kernel.mounts import Superblocks, mount_id, parse_mounts, read_mounts
 path = os.fsencode(sys.argv[1])
 with socket.socket(socket.AF_UNIX) as sock:
     sock.bind(path)
@@ -61,3 +62,23 @@ def test_a_file_that_is_gone_keeps_what_lstat_told(sock_dir: str) -> None:
     file = os.lstat(sock_dir)
     unknown = os.stat_result([*file[:2], 12345, *file[3:]])
     assert Superblocks().device_of(b"/no/such/file", unknown) == 12345
+
+
+def test_mounts_are_read_with_their_escapes_and_options() -> None:
+    table = (
+        b"36 35 98:0 /a /mnt\\040x rw,noatime shared:1 - ext4 /dev/sda ro\n"
+        b"40 35 0:5 /s//deleted /run/s ro - tmpfs tmpfs rw\nnonsense\n1 2 3\n"
+    )
+    assert dict(parse_mounts(table)) == {
+        36: Mount(b"/mnt x", b"/a", "ext4", True, os.makedev(98, 0)),
+        40: Mount(b"/run/s", b"/s//deleted", "tmpfs", True, os.makedev(0, 5)),
+    }
+
+
+def test_an_open_file_knows_its_mount_and_that_its_point(sock_dir: str) -> None:
+    fd = os.open("/proc", os.O_PATH)
+    try:
+        assert read_mounts()[mount_id(fd)].point == b"/proc"
+    finally:
+        os.close(fd)
+    assert mount_id(9999) == -1
