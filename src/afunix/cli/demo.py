@@ -8,6 +8,7 @@ came out otherwise than it is explained.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -237,7 +238,7 @@ def _perform(show: Show, experiment: Experiment, inside: bool, reproducible: boo
     show.text(f"{experiment.name}: {experiment.question}", style="title")
     show.text(experiment.plan)
     for story in result.stories:
-        show.story(story, times=not reproducible)
+        show.story(replace(story, question=experiment.question), times=not reproducible)
     _explain(show, experiment, result)
     return 0 if result.is_as_explained else 1
 
