@@ -250,6 +250,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         looking.looking(),
         (Column("ms", "ms", higher_is_better=False, decimals=0),),
         (),
+        _CLICK,
     ),
     Scenario(
         "relay-bulk",

@@ -57,6 +57,30 @@ FIVE_LINES = Story(
     ),
 )
 
+EIGHT_ARROWS = Story(
+    "eight arrows on their way at once",
+    tuple(Lifeline(f"client {line}" if line else "server", f"pid 412{line}") for line in range(9)),
+    (
+        *(Step(0, f"write({line}) = 5", 0.0, to=line + 7, arrow="5 bytes") for line in range(1, 9)),
+        *(Step(line, "read(3) = 5", 0.1) for line in range(1, 9)),
+    ),
+)
+
+WAITING = Story(
+    "afunix serve hello.sock, and 2 times afunix connect hello.sock; held up after listen and accept, so that they wait",
+    (SERVER, CLIENT, Lifeline("accepted", "descriptor 5", begins=3)),
+    (
+        Step(0, "listen(3, 1)", 0.0),
+        Step(0, "accept(3) …", 0.01, Outcome.WAITED, inside=("accept queue 0 of 1",)),
+        Step(1, 'connect(3, "hello.sock")', 0.2, to=3, arrow="connection"),
+        Step(2, "a descriptor of its own", 0.2, Outcome.NOTE),
+        Step(0, "accept(3) = 5  (waited 190 ms)", 0.2, Outcome.WAITED),
+    ),
+    notes=("The order of what happened at the same moment is not known.", "A second sentence."),
+    question="What does accept do while nobody connects?",
+)
+"""A call that is seen waiting and returning, a life line that begins later, and all that is told around it."""
+
 HOSTILE_TEXTS = (
     "</text></svg><script>alert(1)</script>",
     "]]><!-- & \" ' -->",
@@ -90,5 +114,11 @@ HOSTILE = Story(
 )
 """Every text hostile, arrows to every side: backwards, on the same life line, to the step itself and to none."""
 
-STORIES = {"two clients": TWO_CLIENTS, "five lines": FIVE_LINES, "hostile": HOSTILE}
+STORIES = {
+    "two clients": TWO_CLIENTS,
+    "five lines": FIVE_LINES,
+    "eight arrows": EIGHT_ARROWS,
+    "waiting": WAITING,
+    "hostile": HOSTILE,
+}
 EMPTY = (Story("nothing", ()), Story("", (SERVER,)), Story("only heads", (SERVER, CLIENT, SECOND)))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
-STRACED = "socket,bind,listen,accept4,connect,read,write,recvfrom,recvmsg,sendto,sendmsg,shutdown,close"
-_PLAIN = {"accept4": "accept", "recvfrom": "read", "sendto": "write"}
+STRACED = (
+    "socket,bind,listen,accept4,connect,read,write,recvfrom,recvmsg,sendto,sendmsg,shutdown,unlinkat,close"
+)
+_PLAIN = {"accept4": "accept", "recvfrom": "read", "sendto": "write", "unlinkat": "unlink"}
 
 Call = tuple[str, int, int | None]
-"""Name, descriptor, and the result where it says something."""
+"""Name, descriptor (0 for unlink, which has none), and the result where it says something."""
 
 
 def calls_of_trace(text: str) -> list[Call]:
@@ -20,7 +22,7 @@ def calls_of_trace(text: str) -> list[Call]:
 
 
 def calls_of_strace(lines: list[str]) -> list[Call]:
-    """Those on Unix sockets that were made here, without attempts that found nothing (EAGAIN)."""
+    """Those on Unix sockets that were made here and on their files, without attempts that found nothing (EAGAIN)."""
     calls: list[Call] = []
     live: set[int] = set()
     for line in lines:
@@ -32,7 +34,10 @@ def calls_of_strace(lines: list[str]) -> list[Call]:
             live.discard(calls.pop()[1])
             continue
         call = _call(_PLAIN.get(name, name), arguments, result)
-        if call[0] == "socket" and "AF_UNIX" in arguments:
+        if call[0] == "unlink":
+            if '.lock"' in arguments or result != "0":
+                continue
+        elif call[0] == "socket" and "AF_UNIX" in arguments:
             live.add(int(result))
         elif call[1] not in live:
             continue
@@ -45,5 +50,7 @@ def calls_of_strace(lines: list[str]) -> list[Call]:
 
 
 def _call(name: str, arguments: str, result: str) -> Call:
+    if name == "unlink":
+        return name, 0, None
     fd = int(result) if name == "socket" else int(arguments.split(",")[0])
     return name, fd, int(result) if name in ("accept", "read", "write") else None

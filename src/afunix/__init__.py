@@ -1,6 +1,7 @@
 """Unix domain sockets for Python: correct by default, and fast. This file is the map of the public names.
 
     connect, serve, listen  streams: a client, a server with a task for each client, a listener of one's own
+    relay                   a server that stands between its clients and another one
     Stream                  one connection: receive, send, descriptors, who is there
     connect_packets, listen_packets, attach_packets, open_datagrams    where boundaries are kept: SOCK_SEQPACKET, SOCK_DGRAM
     Address                 where a socket is named: `Address.parse("/run/app.sock")`
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from .streams.opening import attach, connect, pair
     from .streams.packet_opening import PacketListener, attach_packets, connect_packets, listen_packets
     from .streams.packets import PacketStream
+    from .streams.relaying import relay
     from .streams.server import Server
     from .streams.serving import serve
     from .streams.stream import Stream
@@ -77,6 +79,7 @@ __all__ = [
     "connect",
     "listen",
     "pair",
+    "relay",
     "serve",
     # packets and datagrams
     "DatagramSocket",
@@ -135,6 +138,7 @@ _HOMES = dict.fromkeys(__all__, "model.errors") | {
     "listen": "streams.listener_opening",
     "Server": "streams.server",
     "serve": "streams.serving",
+    "relay": "streams.relaying",
     "Stream": "streams.stream",
     "as_asyncio": "streams.bridge",
     "attach": "streams.opening",

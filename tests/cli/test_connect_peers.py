@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tests.looking import is_listened_on
 from tests.peers import require
 from tests.program import PATIENCE_S, command, ended, environment, run, start
 from tests.servers import read_all, serving
@@ -26,7 +27,7 @@ def running(argv: list[str], path: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
     try:
         limit = time.monotonic() + PATIENCE_S
-        while not is_listening(path):
+        while not is_listened_on(path):
             assert process.poll() is None, f"{argv[0]} ended"
             assert time.monotonic() < limit, f"{argv[0]} does not listen"
             time.sleep(0.01)
@@ -34,12 +35,6 @@ def running(argv: list[str], path: str) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.communicate()
-
-
-def is_listening(path: str) -> bool:
-    """Without being a client, which some of these servers take only one of."""
-    with open("/proc/net/unix") as table:
-        return any(line.split()[3] == "00010000" and line.endswith(f" {path}\n") for line in table)
 
 
 def test_socat_echoes_bulk(sock_dir: str) -> None:

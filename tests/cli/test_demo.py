@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +18,20 @@ from contextlib import contextmanager
 import pytest
 from tests.program import PATIENCE_S, Ended, ended, environment, run, start
 
+from afunix.cli import demo as cli_demo
+from afunix.cli.drawing import Screen
+from afunix.tools.demo.experiment import Experiment
 from afunix.tools.demo.experiments import EXPERIMENTS
+from afunix.tools.demo.stage import Stage
 
 SVG = "{http://www.w3.org/2000/svg}svg"
 
 
-def demo(sock_dir: str, *args: str, **changes: str) -> Ended:
+def demo(sock_dir: str, *args: str, shell_prefix: str = "", **changes: str) -> Ended:
     """A run whose temporary directories are made in `sock_dir`, which has to be empty afterwards."""
     os.mkdir(f"{sock_dir}/t")
-    done = run("demo", *args, env=environment(TMPDIR=f"{sock_dir}/t", **changes), cwd=sock_dir)
+    env = environment(TMPDIR=f"{sock_dir}/t", **changes)
+    done = run("demo", *args, env=env, cwd=sock_dir, shell_prefix=shell_prefix)
     os.rmdir(f"{sock_dir}/t")
     return done
 
@@ -127,6 +133,13 @@ def test_several_pictures_on_stdout_are_wrong_use(sock_dir: str) -> None:
     assert "pictures cannot go to STDOUT together" in done.err
 
 
+def test_picture_that_cannot_be_written_costs_no_work(sock_dir: str) -> None:
+    missing = f"{sock_dir}/missing"
+    done = run("demo", "--svg", sock_dir, env=environment(TMPDIR=missing))  # where no story could be made
+    assert (done.status, done.out) == (1, b"")
+    assert done.err.startswith(f"afunix: error: '{sock_dir}': is a directory (EISDIR)")
+
+
 def test_picture_that_cannot_be_written_is_status_1(sock_dir: str) -> None:
     done = demo(sock_dir, "--clients", "1", "--svg", "none/a.svg")
     assert (done.status, done.err) == (1, "afunix: error: 'none/a.svg': no such file or directory (ENOENT)\n")
@@ -149,6 +162,16 @@ def test_full_disk_is_status_1(sock_dir: str) -> None:
         (["--clients", "9"], "--clients: 9 cannot be drawn: expected 1 to 8"),
         (["--clients", "x"], "--clients: 'x' is not a valid integer"),
         (["--list", "--all"], "--list and --all exclude each other"),
+        (["--list", "--inside"], "--list and --inside exclude each other"),
+        (["--list", "--clients", "2"], "--list and --clients exclude each other"),
+        (["--list", "--svg", "a.svg"], "--list and --svg exclude each other"),
+        (["--list", "--reproducible"], "--list and --reproducible exclude each other"),
+        (["--svg", ""], "'' after --svg is not the name of a file"),
+        (["--svg", ".svg"], "'.svg' after --svg is not the name of a file"),
+        (
+            [*(["--send", "a"] * 6), "--svg", "a.svg"],
+            "6 files are too many for a picture that can be read: expected at most 5",
+        ),
         (["--all", "abstract"], "--all and EXPERIMENT exclude each other"),
         (["--send", "a", "abstract"], "EXPERIMENT and --send exclude each other"),
         (["--clients", "2", "abstract"], "--clients and EXPERIMENT exclude each other"),
@@ -160,6 +183,52 @@ def test_wrong_use_is_status_2(args: list[str], words: str) -> None:
     done = run("demo", *args)
     assert (done.status, done.out) == (2, b"")
     assert words in done.err
+
+
+def test_stdout_is_asked_for_only_by_what_is_shown_there(sock_dir: str) -> None:
+    closed = '"$@" >&-'
+    done = run("demo", "--clients", "1", "--svg", "a.svg", cwd=sock_dir, shell_prefix=closed)
+    assert (done.status, done.err) == (0, "")
+    for args, what in ((("--list",), "what is shown"), (("--svg", "-"), "the picture")):
+        done = run("demo", *args, shell_prefix=closed)
+        assert done.status == 2
+        assert f"STDOUT is closed, and {what} has to go there" in done.err
+
+
+def test_experiment_that_surprises_does_not_pass_for_explained(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def surprise(stage: Stage) -> None:
+        stage.surprise("water runs uphill")
+
+    experiment = Experiment("odd", "is it odd?", "we try", "Water runs downhill.", ("unix(7)",), surprise)
+    assert cli_demo._perform(Screen(), experiment, inside=False, reproducible=True) == 1
+    out, err = capfdbinary.readouterr()
+    assert (
+        out.index(b"behaved otherwise")
+        < out.index(b"water runs uphill")
+        < out.index(b"Elsewhere it is so: Water")
+    )
+    assert b"water runs uphill" in err
+
+
+def test_many_files_have_a_table_and_no_drawing(sock_dir: str) -> None:
+    files = [written(sock_dir, f"f{number}", b"x" * number) for number in range(6)]
+    done = demo(sock_dir, *(word for file in files for word in ("--send", file)))
+    out = done.out.decode()
+    assert done.status == 0
+    assert "6 clients at once, which is too many for a drawing" in out
+    assert "●" not in out
+    assert out.count("the same\n") == 6
+
+
+def test_low_limit_of_descriptors_is_no_obstacle_or_named(sock_dir: str) -> None:
+    assert demo(sock_dir, "--clients", "1", shell_prefix='ulimit -n 100; exec "$@"').status == 0
+    for limit in (10, 20):
+        done = demo(sock_dir, "--clients", "1", shell_prefix=f'ulimit -n {limit}; exec "$@"')
+        assert done.status == 1
+        assert f"{limit} descriptors may be open in a process (RLIMIT_NOFILE)" in done.err
+        assert "hint: allow more with 'ulimit -n 1024'" in done.err
 
 
 @pytest.mark.parametrize(
@@ -188,6 +257,25 @@ def test_signal_in_the_middle_leaves_no_file_and_no_process(sock_dir: str, numbe
     assert ended(process) == Ended(-number, b"", "")
     assert os.listdir(sock_dir) == []
     assert not any(os.path.exists(f"/proc/{child}") for child in children)
+
+
+def test_killed_demo_leaves_no_file_and_no_process(sock_dir: str) -> None:
+    process = start("demo", "--inside", "--clients", "8", env=environment(TMPDIR=sock_dir))
+    children = wait_for_clients(process.pid)
+    process.kill()
+    ended(process)
+    deadline = time.monotonic() + PATIENCE_S
+    while any(map(is_alive, children)) or os.listdir(sock_dir):
+        assert time.monotonic() < deadline, os.listdir(sock_dir)
+
+
+def is_alive(pid: str) -> bool:
+    """Whether it runs; who has ended and is not waited for does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def wait_for_clients(pid: int) -> list[str]:

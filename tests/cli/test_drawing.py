@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -14,6 +15,7 @@ from tests.program import environment
 from afunix.cli.drawing import NotShown, Pictures, Screen
 from afunix.model.sequence import Lifeline, Step, Story
 
+ROOT = Path(__file__).parents[2]
 STORY = Story(
     "two\x1b[1m",
     (Lifeline("a"), Lifeline("b")),
@@ -45,6 +47,64 @@ def test_long_sentences_are_wrapped_and_nothing_in_them_is_obeyed(
 def test_table_has_its_titles_first(capfd: pytest.CaptureFixture[str]) -> None:
     Screen().table(("FILE", "BYTES"), [("a\nb", "10"), ("c", "2")])
     assert shown_by(capfd) == "FILE  BYTES\na^Jb  10\nc     2\n"
+
+
+@pytest.mark.parametrize("wished", ["20", "40", "80"])
+def test_table_is_whole_at_any_width(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, wished: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", wished)
+    cell = "EADDRINUSE, until the file is unlinked"
+    Screen().table(("", "Unix", "TCP"), [("bind again after the server closed first", cell, cell)])
+    shown = shown_by(capfd)
+    assert max(map(len, shown.splitlines())) <= int(wished)
+    assert "…" not in shown
+    assert shown.count("EADDRINUSE") == shown.count("unlinked") == 2
+
+
+def test_a_verdict_has_its_colour_and_what_happens_to_be_called_so_has_none(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afunix.cli.drawing.is_terminal", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    Screen().table(("FILE", ""), [("the same", "the same"), ("b", "DIFFERENT")])
+    shown = shown_by(capfd)
+    assert shown.count("\x1b[32mthe same\x1b[0m") == 1
+    assert "\x1b[1;31mDIFFERENT\x1b[0m" in shown
+
+
+def test_drawing_is_a_list_and_a_sentence_where_it_does_not_fit(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    Screen().story(STORY, times=True)
+    shown = shown_by(capfd)
+    assert "+500 ms  a\n● write(3) = 1\n→ b\n" in shown
+    assert "44 columns wide, and the terminal has 30" in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= 30
+
+
+def test_drawing_for_no_terminal_is_as_wide_as_it_has_to_be(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    Screen().story(Story("wide", tuple(Lifeline(f"client {line}") for line in range(9))), times=False)
+    assert [row.count("client") for row in shown_by(capfd).splitlines() if "client" in row] == [9]
+
+
+@pytest.mark.parametrize(("language", "sign"), [("C", "o. write(3) = 1"), ("C.UTF-8", "●╮ write(3) = 1")])
+def test_drawing_is_ascii_where_the_locale_has_no_utf_8(language: str, sign: str) -> None:
+    program = (
+        "from tests.cli.test_drawing import *\ns = Screen()\ns.story(STORY, times=False)\n"
+        "s.text('4 µs …')\ns.table(('A',), [('→',)])"
+    )
+    env = {**environment(), "LC_ALL": language}
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=env, check=True, cwd=ROOT
+    )
+    assert sign in done.stdout.decode()
+    assert done.stdout.isascii() == (language == "C")
 
 
 def test_drawing_has_times_if_asked_for(capfd: pytest.CaptureFixture[str]) -> None:

@@ -108,11 +108,25 @@ def test_what_rows_may_lack_is_a_warning() -> None:
     assert told[1][1].startswith("not all below '/tmp/^[' was looked at")
 
 
-def test_sockets_without_a_visible_process_are_counted_and_explained() -> None:
+def test_what_was_asked_for_and_could_not_be_seen_is_a_warning() -> None:
+    told = [words for _, words in tell_unseen(Unseen(unreadable=(b"/private",), denied_pids=(7,)))]
+    assert told == [
+        "the directory '/private' may not be read (EACCES): what is in it is not in the list",
+        "process 7 may not be looked into (EACCES): what it has open is not known",
+    ]
+
+
+@pytest.mark.parametrize(("uid", "end"), [(0, ""), (1000, "; root may")])
+def test_sockets_without_a_visible_process_are_counted_and_explained(
+    monkeypatch: pytest.MonkeyPatch, uid: int, end: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
     ((is_warning, others),) = tell_unseen(Unseen(sockets=3, processes=12))
     assert not is_warning
     assert others == (
-        "3 sockets have no process that can be seen ('?'): 12 processes of other users may not be looked into; root may"
+        "3 sockets have no process that can be seen ('?'): 12 processes may not be looked into" + end
     )
+    ((_, hidden),) = tell_unseen(Unseen(sockets=1, hides_processes=True))
+    assert hidden.endswith("/proc hides other users' processes here (hidepid)")
     ((_, nobodys),) = tell_unseen(Unseen(sockets=1))
     assert nobodys.startswith("1 socket has no process that can be seen ('?'): the kernel's own")

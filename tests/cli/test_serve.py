@@ -967,7 +967,13 @@ def test_trace_shows_a_servers_life(sock_dir: str) -> None:
         f"accept(3) = {accepted}  WHO",
     ]
     assert sorted(calls[4:]) == sorted(
-        ["close(3)", f"read({accepted}) = 6", f"read({accepted}) = 0 (end of file)", f"close({accepted})"]
+        [
+            f"read({accepted}) = 6",
+            f"read({accepted}) = 0 (end of file)",
+            f"close({accepted})",
+            f'unlink("{sock_dir}/s")',
+            "close(3)",
+        ]
     )
 
 
@@ -1001,6 +1007,7 @@ def test_trace_is_true(sock_dir: str, options: list[str]) -> None:
         "read",
         "close",
         "shutdown",
+        "unlink",
     }
 
 

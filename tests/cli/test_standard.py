@@ -48,4 +48,4 @@ def test_commands_that_write_to_stdout_refuse_to_run_without_it() -> None:
     end = run("connect", "@nobody", shell_prefix='"$@" >&-')
     assert end.status == 2
     assert "STDOUT is closed" in end.err
-    assert "to throw the bytes away write '>/dev/null'" in end.err
+    assert "to throw it away write '>/dev/null'" in end.err

@@ -39,7 +39,7 @@ class Screen:
             env=environment(TERM="xterm", NO_COLOR="1"),
             start_new_session=True,
         )
-        os.close(terminal)
+        self._terminal = terminal
 
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self.controller, termios.TIOCSWINSZ, struct.pack("4H", lines, columns, 0, 0))
@@ -68,9 +68,18 @@ class Screen:
             return False
         return True
 
+    def close(self) -> None:
+        os.close(self.controller)
+        os.close(self._terminal)
+
+    @property
+    def echoes(self) -> bool:
+        """Are keys shown on the terminal?"""
+        return bool(termios.tcgetattr(self._terminal)[3] & termios.ECHO)
+
     def end(self) -> int:
         status = self.process.wait(PATIENCE_S)
-        while self._read():
+        while select.select([self.controller], [], [], 0)[0] and self._read():
             pass
         return status
 
@@ -83,7 +92,7 @@ def screen(*args: str, columns: int = 100, lines: int = 20) -> Iterator[Screen]:
     finally:
         shown.process.kill()
         shown.process.wait()
-        os.close(shown.controller)
+        shown.close()
 
 
 @pytest.fixture
@@ -150,7 +159,9 @@ def test_another_size_is_another_picture_at_once(listener: socket.socket, sock_d
         assert max(map(len, shown.wait_for("listening"))) < 30
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
+)
 def test_a_signal_ends_it_and_the_terminal_is_as_it_was(
     number: int, listener: socket.socket, sock_dir: str
 ) -> None:
@@ -159,6 +170,14 @@ def test_a_signal_ends_it_and_the_terminal_is_as_it_was(
         os.kill(shown.process.pid, number)
         assert shown.end() == -number
         assert shown.written.endswith(watching._LEAVE)
+        assert shown.echoes
+
+
+def test_keys_are_not_echoed_into_the_picture(listener: socket.socket, sock_dir: str) -> None:
+    with screen("ls", "--watch", "--interval", "1h", sock_dir) as shown:
+        assert shown.echoes
+        shown.wait_for("listening")
+        assert not shown.echoes
 
 
 def test_a_stop_gives_the_terminal_back_and_going_on_takes_it_again(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.examples.running import run, running, stop, until
+from tests.looking import is_listened_on
 from tests.program import Ended, ended
 
 
@@ -23,18 +24,9 @@ def secret(tmp_path: Path) -> Path:
     return file
 
 
-LISTENS = "00010000"
-"""Among the flags of proc_net_unix(5)."""
-
-
 def wait_for(path: str) -> None:
     """Until somebody listens there: the first who is accepted is the taker, so nobody may look by connecting."""
-
-    def is_there() -> bool:
-        sockets = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
-        return any(fields[-1] == path and fields[3] == LISTENS for fields in sockets)
-
-    until(is_there)
+    until(lambda: is_listened_on(path))
 
 
 def test_the_taker_reads_a_file_that_the_giver_has_opened(path: str, secret: Path) -> None:

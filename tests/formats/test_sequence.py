@@ -7,15 +7,16 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stories import CLIENT, EMPTY, FIVE_LINES, HOSTILE, SECOND, SERVER, STORIES, TWO_CLIENTS
+from tests.stories import CLIENT, EMPTY, FIVE_LINES, HOSTILE, SECOND, SERVER, STORIES, TWO_CLIENTS, WAITING
 
 from afunix.formats.canvas import Line
 from afunix.formats.columns import display_width
-from afunix.formats.sequence import KEY, SIGNS, STYLES, format_moment, render
+from afunix.formats.sequence import needed_width, render
+from afunix.formats.sequence_words import KEY, SIGNS, STYLES
 from afunix.model.escaping import escape
 from afunix.model.sequence import Lifeline, Outcome, Step, Story
 
-WIDTHS = (80, 100, 132, 200)
+WIDTHS = (20, 40, 80, 100, 132, 200)
 
 
 def plain(lines: list[Line]) -> list[str]:
@@ -165,25 +166,67 @@ def test_without_times_the_same_calls_make_the_same_drawing() -> None:
     assert draw(later) == draw(tell(Step(0, "a call", 0.5), lines=(SERVER,)))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0, "+0 µs"),
-        (0.00012, "+120 µs"),
-        (0.0009994, "+999 µs"),
-        (0.0009996, "+1.0 ms"),
-        (0.0013, "+1.3 ms"),
-        (0.0999, "+99.9 ms"),
-        (0.09996, "+100 ms"),
-        (0.9994, "+999 ms"),
-        (0.9996, "+1.00 s"),
-        (2.314, "+2.31 s"),
-        (99.994, "+99.99 s"),
-        (112.4, "+112 s"),
-    ],
-)
-def test_a_moment_is_in_the_unit_that_reads_best(seconds: float, shown: str) -> None:
-    assert format_moment(seconds) == shown
+@pytest.mark.parametrize("width", [70, 80, 90, 120])
+def test_a_text_does_not_touch_the_arrow_that_goes_down_beside_the_next_line(width: int) -> None:
+    story = tell(Step(1, "write(3) = 6", 0.0, to=2), Step(0, "a" * 60, 0.0), Step(0, "x", 0.0))
+    drawing = draw(story, width)
+    assert "a ╎│" in drawing
+    assert "a╎" not in drawing
+
+
+def test_one_write_may_fill_two_reads() -> None:
+    story = tell(
+        Step(1, "write(3) = 6", 0.0, to=1, arrow="4 bytes", further=((2, "2 bytes"),)),
+        Step(0, "read(5) = 4", 0.0),
+        Step(0, "read(5) = 2", 0.0),
+    )
+    assert draw(story).split("\n")[7:12] == [
+        "  │                            ╭● write(3) = 6",
+        "  │◀───────── 4 bytes ─────────┤│",
+        "  ● read(5) = 4                ╎│",
+        "  │◀───────── 2 bytes ─────────╯│",
+        "  ● read(5) = 2                 │",
+    ]
+
+
+def test_a_call_that_waited_is_one_bar_from_its_beginning_to_its_return() -> None:
+    story = tell(
+        Step(0, "accept(3) …", 0, Outcome.WAITED, inside=("accept queue 0 of 5",)),
+        Step(1, "connect(4)", 0),
+        Step(0, "accept(3) = 5  (waited 9 ms)", 0, Outcome.WAITED),
+        Step(0, "close(5)", 0),
+    )
+    assert [line[2] for line in draw(story).split("\n")[7:12]] == ["○", "┃", "┃", "○", "●"]
+
+
+def test_a_life_line_that_begins_later_has_its_head_and_its_line_from_there_on() -> None:
+    rows = draw(WAITING, 100).split("\n")
+    begins = next(number for number, row in enumerate(rows) if "accepted" in row)
+    assert "accepted" not in "".join(rows[:begins])
+    column = rows[begins + 3].index("│", rows[begins + 1].rindex("│", 0, -1))
+    assert {row[column : column + 1].strip() for row in rows[2 : begins - 1]} == {""}
+    assert rows[begins + 2].rstrip().endswith("╯")
+    assert "connection" in rows[begins + 4]
+
+
+def test_notes_are_sentences_below_the_drawing() -> None:
+    assert draw(WAITING, 100).split("\n")[-3:] == ["", *WAITING.notes]
+
+
+@pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize("story", [TWO_CLIENTS, FIVE_LINES, WAITING])
+def test_it_is_a_list_only_where_it_is_too_narrow_for_life_lines(story: Story, *, times: bool) -> None:
+    needed = needed_width(story, times=times)
+    assert "╭─" in "".join(plain(render(story, width=needed, times=times)))
+    assert "╭─" not in "".join(plain(render(story, width=needed - 1, times=times)))
+
+
+@pytest.mark.parametrize("width", range(37, 80))
+def test_a_call_stands_right_of_its_life_line(width: int) -> None:
+    """To its left it would be read as the other's."""
+    story = tell(Step(1, 'connect(3, "/tmp/afunix-demo-k2/hello.sock")', 0), Step(0, "accept(3) = 5", 0))
+    (row,) = (row for row in draw(story, width).split("\n") if "connect(3" in row)
+    assert re.fullmatch(r"  │ +● connect\(3,.*", row)
 
 
 @pytest.mark.parametrize("width", [1, 20, 80, 200])

@@ -40,7 +40,7 @@ for (const [story, svg] of document.querySelectorAll('svg').entries()) {
       && text.top >= panel.top - 1 && text.bottom <= panel.bottom + 1;
     if (meet(text, panel) && !holds) tell('text over an edge', text, panel);
   }
-  for (const path of svg.querySelectorAll('path.path, path.line, path.rule'))
+  for (const path of svg.querySelectorAll('path.path, path.line, path.rule, path.wait'))
     for (let way = 0; way <= path.getTotalLength(); way += 2) {
       const {x, y} = path.getPointAtLength(way);
       const hit = [...texts, ...panels.filter((panel) => !panel.name.startsWith('head'))].find((box) =>

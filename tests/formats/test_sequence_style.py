@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from afunix.formats.sequence_style import ACCENTS, style_sheet
+from afunix.formats.sequence_style import ACCENTS, accent_of, style_sheet
 
 LIGHT, DARK = style_sheet().split("@media (prefers-color-scheme: dark) {")
 
@@ -40,11 +40,24 @@ def test_every_rule_is_about_the_picture_alone() -> None:
 def test_text_stands_out_from_what_is_behind_it() -> None:
     """4.5 to 1, as WCAG 2.2 asks for text of this size."""
     grounds = {"title": "page", "name": "page", "call": "page", "quiet": "page", "inside": "inside-tint",
-               "waited": "waited-tint", "failed": "failed-tint", "dot.a0, .afunix .ink.a0": "page",
-               "dot.a1, .afunix .ink.a1": "page", "dot.a4, .afunix .ink.a4": "page"}  # fmt: skip
+               "waited": "waited-tint", "failed": "failed-tint"}  # fmt: skip
+    grounds |= {f"dot.a{number}, .afunix .ink.a{number}": "page" for number in range(len(ACCENTS))}
     for rules in (LIGHT, DARK):
         assert {name for name, ground in grounds.items() if contrast(rules, name, ground) < 4.5} == set()
 
 
 def test_nothing_is_fetched() -> None:
     assert not re.search(r"url\(|@import|@font-face|http", style_sheet())
+
+
+def test_the_first_colour_is_the_first_line_s_alone() -> None:
+    """A server has it; clients have all the others before one comes again."""
+    assert [accent_of(line) for line in range(18)] == [0, *range(1, 9), *range(1, 9), 1]
+
+
+def test_colours_can_be_told_apart() -> None:
+    for theme in (0, 1):
+        colours = [[int(each[theme][place : place + 2], 16) for place in (1, 3, 5)] for each in ACCENTS]
+        for number, one in enumerate(colours):
+            for other in colours[number + 1 :]:
+                assert sum(abs(a - b) for a, b in zip(one, other, strict=True)) > 60

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stories import CLIENT, EMPTY, FIVE_LINES, HOSTILE, SECOND, SERVER, STORIES, TWO_CLIENTS
+from tests.stories import CLIENT, EIGHT_ARROWS, EMPTY, HOSTILE, SECOND, SERVER, STORIES, TWO_CLIENTS, WAITING
 
 from afunix.formats.sequence_svg import render
 from afunix.formats.svg_text import printable
@@ -106,6 +106,54 @@ def test_arrows_that_are_on_their_way_together_are_not_drawn_on_each_other() -> 
     assert len({re.findall(r"H([\d.]+)q", way)[0] for way in ways}) == 3
 
 
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_each_of_many_has_a_track_and_texts_begin_beyond_them(count: int) -> None:
+    steps = [Step(0, "write", 0, to=number + count) for number in range(count)] + [Step(1, "read", 0)] * count
+    root = parse(Story("", (SERVER, CLIENT), tuple(steps)))
+    tracks = {float(re.findall(r"H([\d.]+)q", way)[0]) for way in ways_of(root)}
+    begins = [float(e.get("x", "")) for e in root.iter(f"{SVG}text") if e.text == "write"]
+    assert len(tracks) == count
+    assert max(tracks) + 10 < min(begins)
+
+
+def ways_of(root: ElementTree.Element) -> list[str]:
+    paths = root.iter(f"{SVG}path")
+    return [element.get("d", "") for element in paths if "path" in element.get("class", "").split()]
+
+
+def test_a_title_is_torn_nowhere_and_the_picture_is_wide_enough_for_it() -> None:
+    title = "afunix serve hello.sock, and 2 times afunix connect hello.sock"
+    root = parse(Story(title, (SERVER,), (Step(0, "x", 0),)))
+    assert texts(root, "title") == [title]
+    longer = parse(Story(f"{title}; {title}", (SERVER,)))
+    assert texts(longer, "title") == [f"{title};", title]
+    assert float(longer.get("width", "")) < 1200
+
+
+def test_the_question_is_said_below_the_title_and_notes_below_the_drawing() -> None:
+    root = parse(WAITING)
+    assert texts(root, "question") == [WAITING.question]
+    *_, first, second = texts(root)
+    assert (first, second) == WAITING.notes
+    assert texts(parse(TWO_CLIENTS), "question") == []
+
+
+def test_a_call_that_waited_is_a_bar_from_its_beginning_to_its_return() -> None:
+    root = parse(WAITING)
+    (bar,) = (e.get("d", "") for e in root.iter(f"{SVG}path") if e.get("class") == "wait")
+    signs = [e.get("d", "") for e in root.iter(f"{SVG}path") if "waited-sign" in e.get("class", "")]
+    heights = [float(sign.split()[1].partition("a")[0]) for sign in signs[:2]]
+    assert list(map(float, re.findall(r"[\d.]+", bar)[1:])) == heights
+    assert not [e for e in parse(TWO_CLIENTS).iter(f"{SVG}path") if e.get("class") == "wait"]
+
+
+def test_a_life_line_that_begins_later_has_its_head_there() -> None:
+    tops = [float(e.get("y", "")) for e in parse(WAITING).iter(f"{SVG}rect") if "head" in e.get("class", "")]
+    assert tops[0] == tops[1] < tops[2]
+    lines = re.findall(r'd="M[\d.]+ ([\d.]+)V', render_lines(parse(WAITING)))
+    assert float(lines[0]) < tops[2] < float(lines[2])
+
+
 def test_an_arrow_to_another_line_ends_there() -> None:
     root = parse(Story("", (SERVER, CLIENT, SECOND), (Step(0, "a", 0, to=1), Step(2, "b", 0))))
     (way,) = (
@@ -126,16 +174,16 @@ def render_lines(root: ElementTree.Element) -> str:
 def test_nothing_in_it_runs_or_is_fetched() -> None:
     for story in STORIES.values():
         root = parse(story)
-        assert {element.tag.removeprefix(SVG) for element in root.iter()} == {
+        assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
             *("svg", "title", "desc", "style", "rect", "path", "circle", "text", "g"),
         }
         names = {name for element in root.iter() for name in element.attrib}
         assert not {name for name in names if name.startswith("on") or "href" in name}
 
 
-def test_five_life_lines_have_five_colours() -> None:
-    heads = [element.get("class") for element in parse(FIVE_LINES).iter(f"{SVG}rect")]
-    assert len({style for style in heads if style and style.startswith("head")}) == 5
+def test_as_many_life_lines_as_demo_draws_have_as_many_colours() -> None:
+    heads = [element.get("class") for element in parse(EIGHT_ARROWS).iter(f"{SVG}rect")]
+    assert len({style for style in heads if style and style.startswith("head")}) == 9
 
 
 @given(st.data())
@@ -160,3 +208,11 @@ def test_a_hostile_story_adds_no_element() -> None:
     harmless = Story("", HOSTILE.lifelines, ())
     assert "script" not in "".join(element.tag for element in parse(HOSTILE).iter())
     assert "script" not in "".join(element.tag for element in parse(harmless).iter())
+
+
+def test_one_write_may_fill_two_reads() -> None:
+    steps = (Step(1, "write", 0, to=1, arrow="4", further=((2, "2"),)), Step(0, "a", 0), Step(0, "b", 0))
+    root = parse(Story("", (SERVER, CLIENT), steps))
+    assert len(ways_of(root)) == 2
+    assert texts(root, "label") == ["4", "2"]
+    assert "4 to server; 2 to server" in (root.findtext(f"{SVG}desc") or "")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.stories import HOSTILE_TEXTS
 
-from afunix.formats.svg_text import printable, set_bold, set_mono, to_xml
+from afunix.formats.svg_text import printable, set_bold, set_mono, set_title, to_xml
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
@@ -36,3 +36,8 @@ def test_bold_text_keeps_to_its_room_whatever_its_letters() -> None:
 
 def test_broad_letters_take_more_room_than_narrow_ones() -> None:
     assert len(set_bold("W" * 50, 200.0, 20.0, 28.0).lines) > len(set_bold("i" * 50, 200.0, 20.0, 28.0).lines)
+
+
+def test_a_title_is_broken_between_its_clauses() -> None:
+    title = set_title("afunix serve hello.sock, and twice afunix connect hello.sock", 600.0, 20.0, 28.0)
+    assert title.lines == ("afunix serve hello.sock,", "and twice afunix connect hello.sock")

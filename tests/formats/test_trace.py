@@ -45,6 +45,7 @@ LINES: list[tuple[events.Event, str]] = [
     (events.DescriptorsReceived(5, 0, 1), "recvmsg(5) = 0, 1 descriptor"),
     (events.HalfClosed(5, events.Direction.SENDING), "shutdown(5, SHUT_WR)"),
     (events.HalfClosed(5, events.Direction.RECEIVING), "shutdown(5, SHUT_RD)"),
+    (events.Unlinked(3, PATH, True), 'unlink("/run/app.sock")'),
     (events.Closed(5, 1, 6, 0), "close(5)"),
     (events.CallFailed(5, Call.READ, errno.ECONNRESET), "read(5) = -1 ECONNRESET"),
     (events.CallFailed(3, Call.CONNECT, errno.ENOENT, PATH), 'connect(3, "/run/app.sock") = -1 ENOENT'),
@@ -59,7 +60,7 @@ NO_CALLS: list[events.Event] = [
     events.PeerReset(5, 1),
     events.AcceptPaused(3, 0, "limit"),
     events.AcceptResumed(3),
-    events.Unlinked(3, PATH, True),
+    events.Unlinked(3, PATH, False),
     events.Stopping(-1, "SIGTERM"),
 ]
 

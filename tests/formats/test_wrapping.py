@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afunix.formats.columns import display_width
-from afunix.formats.wrapping import wrap
+from afunix.formats.wrapping import wrap, wrap_clauses
 from afunix.model.escaping import escape
 
 
@@ -25,6 +25,8 @@ from afunix.model.escaping import escape
         ("漢字漢字", 5, ["漢字", "  漢", "  字"]),
         ("漢", 1, ["漢"]),
         ("e\u0301e\u0301e\u0301", 2, ["e\u0301e\u0301", "e\u0301"]),
+        ("abcdefghij, 5", 10, ["abcdefghi", "  j, 5"]),
+        ("f(abcdefgh), x", 11, ["f(abcdefg", "  h), x"]),
         ("two  spaces are kept", 12, ["two  spaces", "  are kept"]),
     ],
 )  # fmt: skip
@@ -44,3 +46,23 @@ def test_no_line_is_wider_than_asked_for(text: str, width: int, indent: int) -> 
 
 def test_the_measure_may_be_another_than_cells() -> None:
     assert wrap("abcdef", 30, measure=lambda _: 10.0) == ["abc", "def"]
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("", 10, [""]),
+        ("serve a, and connect a", 30, ["serve a, and connect a"]),
+        ("serve a, and connect a", 20, ["serve a,", "and connect a"]),
+        ("one, two, three; four", 12, ["one, two,", "three; four"]),
+        ("a clause too long, short", 10, ["a clause", "too long,", "short"]),
+        ("1,000 bytes in", 8, ["1,000", "bytes in"]),
+    ],
+)
+def test_titles_break_between_clauses(text: str, width: int, lines: list[str]) -> None:
+    assert wrap_clauses(text, width) == lines
+
+
+@given(st.text().map(escape), st.integers(1, 40))
+def test_nothing_but_spaces_is_lost_of_a_title(text: str, width: int) -> None:
+    assert "".join(wrap_clauses(text, width)).replace(" ", "") == text.replace(" ", "")

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afunix.kernel.approach import approach, held, parse_acl, parse_mounts
+from afunix.kernel.approach import approach, gone_to, held, parse_acl
 from afunix.model.ownership import FileKind
 from afunix.model.permission import AclEntry, AclTag
-from afunix.model.surroundings import Component, Mount
+from afunix.model.surroundings import Component
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody without rights")
 
@@ -123,10 +123,12 @@ def test_paths_of_any_length_are_gone(sock_dir: str) -> None:
 
 def test_sockets_beside_what_is_missing_are_told(sock_dir: str) -> None:
     os.mkdir(f"{sock_dir}/directory")
+    os.symlink("app.sock", f"{sock_dir}/link")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(f"{sock_dir}/app.sock")
-    assert approach(f"{sock_dir}/s".encode()).sockets == (b"app.sock",)
-    assert approach(f"{sock_dir}/app.sock".encode()).sockets == ()
+    assert approach(f"{sock_dir}/s".encode(), beside=True).beside == (b"app.sock",)
+    assert approach(f"{sock_dir}/app.sock".encode(), beside=True).beside == ()
+    assert approach(f"{sock_dir}/s".encode()).beside == ()
 
 
 @needs_root
@@ -164,20 +166,45 @@ def test_no_list_but_a_whole_one_is_read(raw: bytes) -> None:
     assert len(raw) == 4 + 8 * len(entries)
 
 
-def test_mounts_are_read_with_their_escapes_and_options() -> None:
-    table = (
-        b"36 35 98:0 /a /mnt\\040x rw,noatime shared:1 - ext4 /dev/sda ro\n"
-        b"40 35 0:5 /s//deleted /run/s ro - tmpfs tmpfs rw\nnonsense\n1 2 3\n"
-    )
-    assert dict(parse_mounts(table)) == {
-        36: Mount(b"/mnt x", b"/a", "ext4", True),
-        40: Mount(b"/run/s", b"/s//deleted", "tmpfs", True),
-    }
-
-
 def test_a_mount_begins_at_its_point_and_not_below_it() -> None:
     proc = way("/proc/sys/fs")
     assert [step.is_mount_point for step in proc] == [False, True, False, False]
     assert proc[1].mount is not None
     assert proc[1].mount.file_system == "proc"
     assert not way("/proc/..")[-1].is_mount_point
+
+
+def test_the_end_of_the_way_is_held_until_it_is_given_back(sock_dir: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(f"{sock_dir}/s")
+        os.symlink("s", f"{sock_dir}/link")
+    with gone_to(f"{sock_dir}/link".encode()) as gone:
+        assert os.fstat(gone.fd).st_ino == os.lstat(f"{sock_dir}/s").st_ino
+    with gone_to(f"{sock_dir}/missing".encode()) as gone:
+        assert gone.fd == -1
+
+
+def test_a_way_in_another_root_stays_in_it(sock_dir: str) -> None:
+    os.makedirs(f"{sock_dir}/a/b")
+    os.symlink("/a", f"{sock_dir}/absolute")
+    root = sock_dir.encode()
+
+    def end(path: bytes) -> Component:
+        return approach(path, root=root).way[-1]
+
+    assert end(b"/absolute/b").path == root + b"/a/b"
+    assert end(b"/a/../../../a/b").identity == way(f"{sock_dir}/a/b")[-1].identity
+    assert end(b"/..").identity == way(sock_dir)[-1].identity
+    assert end(b"/..").is_final
+
+
+def test_whether_we_may_search_a_directory_is_asked_of_the_kernel(
+    sock_dir: str, in_child: Callable[..., Any]
+) -> None:
+    os.mkdir(f"{sock_dir}/a", 0o700)
+    with open(f"{sock_dir}/f", "w"):
+        pass
+    assert [way(f"{sock_dir}/{name}")[-1].may_search for name in ("a", "f")] == [True, None]
+    if os.geteuid() == 0:
+        os.chmod(sock_dir, 0o755)
+        assert in_child(lambda: way(f"{sock_dir}/a")[-1].may_search, uid=65534) is False

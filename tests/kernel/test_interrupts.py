@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from afunix.kernel.interrupts import Interrupted, Interrupts
+from afunix.model.errors import AfunixError
+
+InChild = Callable[..., Any]
 
 
 @contextmanager
@@ -69,3 +74,26 @@ def test_second_signal_kills() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     end = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=False)
     assert (end.returncode, end.stdout) == (-signal.SIGTERM, b"noted\n")
+
+
+def test_limit_that_leaves_no_high_number_is_named(in_child: InChild) -> None:
+    def act() -> str:
+        os.closerange(3, 100)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (10, 10))
+        try:
+            with Interrupts():
+                return "entered"
+        except AfunixError as error:
+            return error.message
+
+    assert "RLIMIT_NOFILE" in in_child(act)
+
+
+def test_soft_limit_is_no_obstacle(in_child: InChild) -> None:
+    def act() -> bool:
+        os.closerange(3, 100)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (10, 20))
+        with Interrupts() as interrupts:
+            return interrupts.fd >= 10
+
+    assert in_child(act)

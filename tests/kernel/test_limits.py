@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from afunix.kernel.limits import RESERVED, raise_descriptor_limit
+from afunix.kernel.limits import RESERVED, raise_descriptor_limit, require_descriptors
+from afunix.model.errors import AfunixError
 
 InChild = Callable[..., Any]
 
@@ -59,3 +60,28 @@ def test_limit_that_cannot_be_raised_is_kept(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(resource, "getrlimit", lambda which: (500, 1 << 40))
     monkeypatch.setattr(resource, "setrlimit", refuse)
     assert raise_descriptor_limit() == 500 - len(os.listdir("/proc/self/fd")) - RESERVED
+
+
+def require(count: int, soft: int, hard: int) -> Callable[[], tuple[int, int] | tuple[str, str | None]]:
+    """The limits after `count` were required of these, or the words of the refusal."""
+
+    def act() -> tuple[int, int] | tuple[str, str | None]:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        try:
+            require_descriptors(count)
+        except AfunixError as error:
+            return error.message, error.hint
+        return resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    return act
+
+
+def test_soft_limit_is_raised_no_further_than_is_required(in_child: InChild) -> None:
+    assert in_child(require(150, 200, 400)) == (200, 400)
+    assert in_child(require(250, 200, 400)) == (250, 400)
+
+
+def test_hard_limit_that_is_too_low_is_named(in_child: InChild) -> None:
+    message, hint = in_child(require(150, 100, 100))
+    assert message.startswith("100 descriptors may be open in a process (RLIMIT_NOFILE), and 150 are needed")
+    assert "ulimit -n 1024" in hint

@@ -111,6 +111,17 @@ def test_events_tell_its_life_in_order(path: str) -> None:
     ]
 
 
+def test_close_is_told_when_it_is_made(path: str) -> None:
+    still_open: list[bool] = []
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Closed):
+            still_open.append(os.path.exists(f"/proc/self/fd/{event.fd}"))
+
+    Listener.open(Address.pathname(path), observer=observe).close()
+    assert still_open == [False]
+
+
 def test_backlog_is_the_kernels_maximum_if_not_asked(path: str) -> None:
     events: list[Event] = []
     with open_at(path, observer=events.append):

@@ -60,7 +60,7 @@ def test_a_number_that_nobody_has_is_one_without_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["no-such-user", "", "a\0b", "4294967295", "9" * 5000, "-1", "\udcff", "²"]
+    "written", ["no-such-user", "", "a\0b", "4294967295", "9" * 5000, "-1", "\udcff", "²", "٣"]
 )
 def test_who_does_not_exist_is_an_error(written: str) -> None:
     with pytest.raises(AddressError):

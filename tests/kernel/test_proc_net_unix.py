@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afunix.kernel.proc_net_unix import parse
+from afunix.kernel.proc_net_unix import answers, parse
 from afunix.model.address import Address
 from afunix.model.socket_table import TableState
 
@@ -54,3 +56,13 @@ def test_a_table_of_nothing_is_empty() -> None:
 def test_no_bytes_make_it_fail(noise: bytes) -> None:
     inodes = [entry.inode for entry in parse(HEADER + noise + b"\n" + row(7, b"x"))]
     assert len(inodes) == len(set(inodes))
+
+
+def test_a_name_answers_while_its_socket_is_there(sock_dir: str) -> None:
+    path = Address.pathname(f"{sock_dir}/s")
+    assert not answers(path)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path.name)
+        assert answers(path)
+    assert not answers(path)
+    assert not answers(Address.pathname("/x" * 200))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from afunix.kernel.pathname import hold
-from afunix.kernel.sighting import Look, look_at
+from afunix.kernel.sighting import Look, abstract_name_may_exist, look_at
 from afunix.model.address import Address
 from afunix.model.ownership import CONNECTED, NOTHING_THERE, FileKind, Sighting
 
@@ -48,6 +48,13 @@ def test_a_datagram_socket_is_connected_to_and_notices_nothing(sock_dir: str, ne
     sock.setblocking(False)
     with pytest.raises(BlockingIOError):
         sock.recv(1)
+
+
+def test_an_abstract_name_is_found_in_the_text_of_the_table(new_socket: NewSocket) -> None:
+    name = f"af-{os.getpid()}\0x".encode()
+    assert not abstract_name_may_exist(name)
+    new_socket().bind(b"\0" + name)
+    assert abstract_name_may_exist(name)
 
 
 def test_a_datagram_socket_with_one_peer_answers_eperm(sock_dir: str, new_socket: NewSocket) -> None:

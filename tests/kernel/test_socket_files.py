@@ -56,7 +56,23 @@ def test_a_search_ends_at_its_bound_and_says_where(sock_dir: str) -> None:
     for number in range(10):
         os.mkdir(f"{sock_dir}/{number}")
     cut = search([os.fsencode(sock_dir)], max_entries=5).cut_short
-    assert cut[0] == os.fsencode(sock_dir)
+    assert cut == [os.fsencode(sock_dir)]
+
+
+def test_each_directory_has_its_own_bound(sock_dir: str, stale: str) -> None:
+    os.mkdir(f"{sock_dir}/full")
+    os.mkdir(f"{sock_dir}/other")
+    for number in range(10):
+        os.mkdir(f"{sock_dir}/full/{number}")
+    os.rename(stale, f"{sock_dir}/other/s")
+    found = search([os.fsencode(f"{sock_dir}/{name}") for name in ("full", "other")], max_entries=5)
+    assert [file.path for file in found.files] == [os.fsencode(f"{sock_dir}/other/s")]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every directory")
+def test_a_directory_that_may_not_be_read_is_named(sock_dir: str) -> None:
+    os.mkdir(f"{sock_dir}/private", 0)
+    assert search([os.fsencode(sock_dir)]).unreadable == [os.fsencode(f"{sock_dir}/private")]
 
 
 def test_a_directory_that_is_not_there_is_passed_over(sock_dir: str) -> None:

@@ -14,7 +14,7 @@ from tests import program
 from tests.peers import require
 
 from afunix.kernel import fallbacks, socket_table
-from afunix.kernel.socket_table import entry_of, read_table
+from afunix.kernel.socket_table import entries_of, entry_of, read_table
 from afunix.model.address import Address
 from afunix.model.socket_table import Shutdown, SocketEntry, TableState
 
@@ -182,3 +182,34 @@ def test_an_error_of_the_kernel_becomes_an_oserror(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(socket_table, "_SOCK_DIAG_BY_FAMILY", 999)
     with pytest.raises(OSError, match=r"\[Errno"):
         list(socket_table._ask(0, socket_table._DUMP))
+
+
+def test_several_are_asked_for_by_their_numbers(stack: ExitStack) -> None:
+    socks = [make(stack) for _ in range(3)]
+    wanted = [inode_of(sock) for sock in socks[:2]]
+    table = entries_of([*wanted, 1])
+    assert table is not None
+    assert (list(table.sockets), table.is_complete) == (wanted, True)
+
+
+def test_without_sock_diag_the_table_is_read_once_for_several(
+    stack: ExitStack, no_sock_diag: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[int] = []
+    read_all = socket_table._read_all
+
+    def note_reading(fd: int) -> bytes:
+        readings.append(fd)
+        return read_all(fd)
+
+    monkeypatch.setattr(socket_table, "_read_all", note_reading)
+    wanted = [inode_of(make(stack)) for _ in range(3)]
+    table = entries_of(wanted)
+    assert table is not None
+    assert (list(table.sockets), table.is_complete, len(readings)) == (wanted, False, 1)
+
+
+def test_without_sock_diag_the_whole_is_not_read_where_that_is_not_wanted(
+    stack: ExitStack, no_sock_diag: None
+) -> None:
+    assert entries_of([inode_of(make(stack))], may_read_all=False) is None

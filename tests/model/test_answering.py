@@ -10,14 +10,17 @@ from tests.reachable import (
     FILE,
     LISTENER,
     NGINX,
+    ROOT_STEP,
     entry,
     facts,
     first,
 )
 
+from afunix.model.errors import NobodyListensError
+from afunix.model.ownership import FileKind
 from afunix.model.reachability import Code, judge
 from afunix.model.socket_table import Owner, TableState
-from afunix.model.surroundings import Answer, Bound, Elsewhere
+from afunix.model.surroundings import Answer, Bound, Component, Elsewhere, Mount
 
 
 def test_a_full_backlog_names_the_server_and_those_who_wait() -> None:
@@ -67,7 +70,62 @@ def test_a_stale_socket_that_is_mounted_by_itself_has_another_reason_and_no_comm
     assert "mounted there by itself" in mounted.why
 
 
-def test_a_datagram_socket_with_a_peer_is_known_from_the_table_where_the_probe_is_refused() -> None:
-    talking = {"type": "dgram", "state": TableState.CONNECTED}
-    assert first(replace(entry(**talking), probe=errno.EACCES)).code is Code.HAS_ITS_PEER
-    assert first(replace(entry(**talking), probe=0)).code is Code.LIVE
+@pytest.mark.parametrize(
+    ("probe", "peer", "is_complete", "code"),
+    [
+        (None, None, True, Code.LIVE),  # connected by others, which makes the kernel call it so
+        (None, 9, True, Code.HAS_ITS_PEER),
+        (None, 0, True, Code.HAS_ITS_PEER),  # a peer that has ended
+        (errno.EPERM, None, False, Code.HAS_ITS_PEER),
+        (errno.EACCES, None, False, Code.LIVE),
+        (0, None, False, Code.LIVE),
+    ],
+)
+def test_a_datagram_socket_has_its_peer_by_its_peer_and_not_by_its_state(
+    probe: int | None, peer: int | None, is_complete: bool, code: Code
+) -> None:
+    given = entry(type="dgram", state=TableState.CONNECTED, peer=peer)
+    assert first(replace(given, probe=probe, is_complete=is_complete)).code is code
+
+
+def test_a_queue_that_cannot_be_seen_is_told_with_what_would_be_certain() -> None:
+    found = first(replace(entry(queued=None, backlog=None), is_complete=False))
+    assert found.code is Code.LIVE
+    assert found.what.endswith("(stream; its queue cannot be seen from here)")
+    assert found.command == "afunix check --probe /run/app.sock"
+    answered = replace(entry(queued=None, backlog=None), is_complete=False, answer=Answer(0, "stream", 0.0))
+    assert [one.command for one in judge(answered)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("unread", "is_full", "codes"),
+    [
+        (0, None, [Code.LIVE]),
+        (6, None, [Code.LIVE, Code.UNREAD]),
+        (6, False, [Code.LIVE]),
+        (6, True, [Code.LIVE, Code.QUEUE_FULL]),
+    ],
+)
+def test_datagrams_that_wait_are_told_as_far_as_they_are_known(
+    unread: int, is_full: bool | None, codes: list[Code]
+) -> None:
+    found = entry(type="dgram", state=TableState.UNCONNECTED, unread=unread)
+    bound = replace(found.bound[0], is_full=is_full)
+    assert [one.code for one in judge(replace(found, bound=(bound,), probe=None))] == codes
+
+
+def test_a_listener_beneath_an_overlay_is_named_and_nothing_removed() -> None:
+    found = first(facts(probe=errno.ECONNREFUSED, bound=(), beneath=(LISTENER,)))
+    assert (found.code, found.command) == (Code.STALE, None)
+    assert found.why is not None
+    assert "pid 412 (nginx) has it open by the file beneath" in found.why
+    assert "stale" not in found.what
+
+
+def test_a_descriptor_is_no_name_and_not_to_be_removed() -> None:
+    proc = Mount(b"/proc", file_system="proc")
+    link = Component(b"/proc/self/fd/3", FileKind.SYMLINK, target=b"socket:[7]", mount=proc)
+    found = first(replace(facts(probe=errno.ECONNREFUSED, bound=()), way=(ROOT_STEP, link, FILE)))
+    assert (found.code, found.command, found.error) == (Code.DESCRIPTOR, None, NobodyListensError)
+    assert found.why is not None
+    assert "a descriptor, not a name" in found.why

@@ -7,7 +7,7 @@ from tests.tables import RUN, UNNAMED, entry, listener, one, rows
 
 from afunix.model.address import Address
 from afunix.model.listing import Row, RowState
-from afunix.model.socket_table import Shutdown, TableState
+from afunix.model.socket_table import FileIdentity, Shutdown, TableState
 
 
 def inodes(row: Row) -> tuple[int | None, int | None]:
@@ -45,8 +45,35 @@ def test_who_waits_in_the_backlog_is_queued_at_that_listener() -> None:
 def test_whose_other_end_was_closed_has_hung_up(
     address: Address, ends: tuple[int | None, int | None]
 ) -> None:
-    row = one(listener(), entry(4, peer=0, address=address))
+    row = one(listener(), entry(4, peer=0, address=address, shutdown=Shutdown.BOTH))
     assert (row.state, inodes(row)) == (RowState.HUNG_UP, ends)
+
+
+def test_one_that_waits_at_a_listener_in_another_network_namespace_is_queued() -> None:
+    row = one(listener(), entry(4, peer=0, shutdown=Shutdown.NOTHING))
+    assert (row.state, row.address, inodes(row)) == (RowState.QUEUED, UNNAMED, (None, 4))
+
+
+def test_of_two_names_that_are_one_the_file_tells_whose_is_the_listener() -> None:
+    mine, other = FileIdentity(1, 50), FileIdentity(1, 51)
+    name = Address.pathname("s")
+    row = one(
+        listener(address=name, file=mine),
+        entry(4, peer=5, address=name, file=other),
+        entry(5, peer=4, address=name, file=mine),
+    )
+    assert inodes(row) == (5, 4)
+
+
+def test_of_two_names_without_a_listener_the_later_socket_was_accepted() -> None:
+    one_name, other_name = Address.abstract("X"), Address.abstract("Y")
+    assert inodes(one(entry(7, peer=4, address=one_name), entry(4, peer=7, address=other_name))) == (7, 4)
+
+
+def test_what_waits_at_a_receiver_of_datagrams_is_told_once() -> None:
+    receiver = entry(1, TableState.UNCONNECTED, RUN, "dgram", unread=500)
+    bound, sender = rows(receiver, entry(2, peer=1, kind="dgram", unread=0))
+    assert (bound.unread_by_server, sender.unread_by_server) == (500, None)
 
 
 def test_a_direction_that_is_shut_down_makes_it_half_closed() -> None:

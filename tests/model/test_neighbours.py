@@ -38,3 +38,11 @@ def test_the_likeliest_comes_first_and_the_name_itself_never() -> None:
     found = [str(near) for near in nearest(there[3], there)]
     assert found[:3] == ["@/r/app.sock", "/r/APP.sock", "/r/apps.sock"]
     assert "/r/app.sock" not in found
+
+
+def test_a_near_name_is_found_among_thousands() -> None:
+    crowd = [Address.pathname(f"/r/worker-{n}.sock") for n in range(5000)]
+    assert nearest(Address.pathname("/r/ap.sock"), [*crowd, Address.pathname("/r/app.sock")]) == [
+        Address.pathname("/r/app.sock")
+    ]
+    assert nearest(Address.pathname("/r/worker-4999.socks"), crowd)[0] == crowd[4999]

@@ -79,3 +79,13 @@ def test_every_word_is_read_or_refused(text: str) -> None:
         return
     assert isinstance(pattern, Pattern)
     assert pattern.matches(row()) in (True, False)
+
+
+def test_a_file_that_is_called_like_a_glob_is_found_too() -> None:
+    pattern = replace(parse_pattern("/run/a[1].sock"), paths=(b"/run/a[1].sock",))
+    assert pattern.matches(row("/run/a[1].sock"))
+    assert pattern.matches(row("/run/a1.sock"))
+
+
+def test_a_glob_may_have_its_kind_in_front() -> None:
+    assert parse_pattern("unix:/run/app/*").matches(row())

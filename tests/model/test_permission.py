@@ -80,7 +80,7 @@ def test_capabilities_give_what_the_file_does_not() -> None:
 
 
 def test_no_capability_counts_where_the_owner_is_not_known() -> None:
-    assert not decide(ROOT, Rights(0, 65534, 65534, is_mapped=False), Access.WRITE).allowed
+    assert not decide(ROOT, Rights(0, 65534, 65534, knows_uid=False), Access.WRITE).allowed
 
 
 def test_the_groups_that_may_are_those_of_the_mode_or_of_the_list() -> None:
@@ -88,3 +88,10 @@ def test_the_groups_that_may_are_those_of_the_mode_or_of_the_list() -> None:
     assert groups_that_may(socket(0o660, gid=20), Access.WRITE) == (20,)
     assert groups_that_may(socket(0o600, gid=20), Access.WRITE) == ()
     assert groups_that_may(socket(0o660, 1, 20, *acl), Access.WRITE) == (7,)
+
+
+def test_an_owner_without_a_number_here_is_nobody_although_he_shows_as_somebody() -> None:
+    nobody = Person(65534, 65534)
+    assert decide(nobody, Rights(0o077, 65534, 65534, knows_uid=False), Access.WRITE).through is Through.GROUP
+    unknown = Rights(0o007, 65534, 65534, knows_uid=False, knows_gid=False)
+    assert decide(nobody, unknown, Access.WRITE) == Decision(True, Through.OTHER)

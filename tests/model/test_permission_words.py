@@ -91,7 +91,7 @@ def test_every_rule_has_its_reason_and_its_remedy(rights: Rights, why: str, comm
 
 
 def test_what_is_not_known_here_cannot_be_mended_here() -> None:
-    assert refused(Rights(0o600, 65534, 65534, is_mapped=False)).command is None
+    assert refused(Rights(0o600, 65534, 65534, knows_gid=False)).command is None
 
 
 def test_a_name_that_no_command_takes_is_given_by_number() -> None:

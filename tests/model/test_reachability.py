@@ -36,7 +36,7 @@ from afunix.model.errors import (
 from afunix.model.escaping import escape
 from afunix.model.ownership import FileKind
 from afunix.model.permission import Person, Rights
-from afunix.model.reachability import Code, Facts, Severity, judge
+from afunix.model.reachability import Code, Facts, Report, Severity, judge
 from afunix.model.socket_table import Owner, Shutdown, SocketEntry, TableState
 from afunix.model.surroundings import Answer, Bound, Component, Elsewhere, Mount
 
@@ -146,7 +146,46 @@ def test_the_trap_of_a_mount_that_made_a_directory(
 def test_who_may_not_look_for_somebody_else_says_so() -> None:
     given = replace(ending(errno.EACCES), person=replace(ANA, is_me=False))
     assert first(given).code is Code.UNSEEN
-    assert first(given).error is DeniedError
+    assert Report(given, judge(given)).is_certain is False
+
+
+def test_root_who_may_not_look_into_a_process_is_not_told_to_be_root() -> None:
+    nobody_there = Facts(Address.abstract("x"), ROOT, unseen_processes=2)
+    assert "only root sees" in (first(nobody_there).why or "")
+    assert first(replace(nobody_there, looks_as_root=True)).why == (
+        "2 processes may not be looked into even by root, and may have it in another network namespace"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "code"),
+    [
+        (errno.EROFS, FileKind.REGULAR, Code.NOT_A_SOCKET),
+        (errno.EROFS, FileKind.DIRECTORY, Code.IS_A_DIRECTORY),
+        (errno.EPERM, FileKind.DIRECTORY, Code.IS_A_DIRECTORY),
+    ],
+)
+def test_what_nobody_may_write_to_is_refused_for_that_before_its_mode_is_asked(
+    number: int, kind: FileKind, code: Code
+) -> None:
+    file = replace(FILE, kind=kind, rights=Rights(0, 0, 0), is_empty=True)
+    found = first(replace(facts(file, probe=number, bound=()), person=ANA))
+    assert (found.code, found.errno, found.error, found.command) == (code, number, NotASocketError, None)
+    assert found.why is not None
+    assert "the kernel says" in found.why
+
+
+def test_the_kernels_answer_goes_before_the_modes_for_ourselves() -> None:
+    closed = replace(FILE, rights=Rights(0o077, 65534, 65534, knows_uid=False))
+    nobody = Person(65534, 65534)
+    assert (
+        first(replace(facts(replace(FILE, rights=Rights(0, 1, 1)), may_write=True), person=ANA)).code
+        is Code.LIVE
+    )
+    assert first(replace(facts(closed, may_write=True), person=nobody)).code is Code.LIVE
+    assert first(replace(facts(closed), person=replace(nobody, is_me=False))).code is Code.LIVE
+    shut = replace(RUN_STEP, may_search=False)
+    assert first(facts(way=(ROOT_STEP, shut, FILE))).code is Code.DENIED_OTHERWISE
 
 
 def test_a_dangling_link_is_named_where_it_stands() -> None:

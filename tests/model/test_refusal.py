@@ -168,3 +168,11 @@ def test_program_is_told_the_arguments_and_functions_that_help() -> None:
 )
 def test_a_user_is_described_by_number_and_name(name: str | None, shown: str) -> None:
     assert describe_user(7, name) == shown
+
+
+@pytest.mark.parametrize(("number", "name"), [(errno.EROFS, "EROFS"), (errno.EPERM, "EPERM")])
+def test_what_is_no_socket_and_takes_no_writing_is_no_socket(number: int, name: str) -> None:
+    error = refusal(Obstacle(Address.pathname("/run/d"), number, kind=FileKind.DIRECTORY))
+    assert isinstance(error, NotASocketError)
+    assert str(error) == f"'/run/d' is a directory, and a socket was expected ({name})"
+    assert error.errno == number

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afunix.model import events
+from afunix.model import events, storytelling
 from afunix.model.address import Address
-from afunix.model.causality import Process, Report
+from afunix.model.causality import Process, Report, ReportedCall, bytes_moved
 from afunix.model.credentials import PeerCredentials
 from afunix.model.lifecycle import Call
 from afunix.model.sequence import Lifeline, Outcome, Step, Story
@@ -187,3 +187,22 @@ def test_order_of_one_process_is_kept() -> None:
     server = [*of_server(), *accepts, *lives[1], *lives[0]]
     story = told(*server, *of_client(1, 1.0, 6), *of_client(2, 1.0, 6))
     assert [text for line, text in texts(story) if line == 0] == [words(report.event) for report in server]
+
+
+def test_long_runs_are_added_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    def count_and_ask(call: ReportedCall) -> int:
+        nonlocal asked
+        asked += 1
+        return bytes_moved(call)
+
+    monkeypatch.setattr(storytelling, "bytes_moved", count_and_ask)
+    many = [10] * 2000
+    story = told(*of_server(), *of_client(1, 1, *many), *of_connection(5, 11, 2, *many))
+    assert [step.arrow for step in story.steps if "×" in step.text] == ["20,000 bytes", ""]
+    assert asked < 10 * len(many)
+
+
+def test_notes_stand_at_the_foot() -> None:
+    assert tell("t", PROCESSES, (), words=words, notes=["one", "two"]).notes == ("one", "two")

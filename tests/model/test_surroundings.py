@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import pytest
+
 from afunix.model.address import Address
 from afunix.model.permission import Person
 from afunix.model.surroundings import Component, Facts, Mount
 
 
-def test_a_mount_whose_source_was_removed_says_so() -> None:
-    assert Mount(b"/run/app.sock", root=b"/run/app.sock//deleted").is_deleted
-    assert not Mount(b"/run/app.sock", root=b"/run/app.sock").is_deleted
+@pytest.mark.parametrize(
+    ("target", "file_system", "leads"),
+    [
+        (b"socket:[12]", "proc", True),
+        (b"socket:[12]", "ext4", False),
+        (b"/run/s", "proc", False),
+        (None, "proc", False),
+    ],
+)
+def test_a_link_of_proc_to_a_socket_leads_to_a_descriptor(
+    target: bytes | None, file_system: str, leads: bool
+) -> None:
+    step = Component(b"/proc/self/fd/3", target=target, mount=Mount(b"/proc", file_system=file_system))
+    assert step.leads_to_a_descriptor is leads
 
 
 def test_the_last_step_is_where_the_way_ends() -> None:

@@ -46,6 +46,18 @@ def test_nothing_is_probed_that_is_no_socket(sock_dir: str) -> None:
     assert (facts.probe, facts.bound, facts.may_write) == (None, (), None)
 
 
+def test_what_the_kernel_says_to_everybody_of_a_file_is_asked_and_nothing_else(sock_dir: str) -> None:
+    assert gather(Address.pathname(sock_dir)).probe is None
+    with open(f"{sock_dir}/f", "w"):
+        pass
+    assert gather(Address.pathname(f"{sock_dir}/f")).probe is None
+
+
+def test_whether_root_looks_is_told_whoever_is_asked_for(sock_dir: str) -> None:
+    facts = gather(Address.pathname(sock_dir), as_user="nobody")
+    assert facts.looks_as_root == (os.geteuid() == 0)
+
+
 def test_somebody_elses_connect_is_not_made_by_us(sock_dir: str) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(f"{sock_dir}/s")

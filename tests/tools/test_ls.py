@@ -91,7 +91,8 @@ def test_a_file_that_was_removed_or_replaced_is_marked(sock_dir: str, listener: 
 
 def test_a_renamed_file_is_found_under_its_new_name(sock_dir: str, listener: socket.socket) -> None:
     os.rename(f"{sock_dir}/a.sock", f"{sock_dir}/new.sock")
-    assert row(f"{sock_dir}/new.sock").server is not None
+    found = row(f"{sock_dir}/new.sock")
+    assert (found.address, found.file) == (Address.pathname(f"{sock_dir}/new.sock"), FileState.MOVED)
 
 
 def test_a_stale_file_is_found_in_a_directory_that_is_named(sock_dir: str, listener: socket.socket) -> None:
@@ -125,7 +126,7 @@ def test_nothing_that_matches_leaves_no_row_but_the_total(sock_dir: str, listene
     assert found.total >= 1
 
 
-def test_a_process_that_changed_its_directory_keeps_its_name_unresolved(
+def test_the_file_of_a_process_that_changed_its_directory_is_found_by_itself(
     sock_dir: str, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(sock_dir)
@@ -134,4 +135,4 @@ def test_a_process_that_changed_its_directory_keeps_its_name_unresolved(
     sock.listen()
     monkeypatch.chdir("/")
     found = row(f"{sock_dir}/c.sock")
-    assert (found.address, found.file) == (Address.pathname("c.sock"), None)
+    assert (found.address, found.file) == (Address.pathname(f"{sock_dir}/c.sock"), FileState.MOVED)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -138,13 +139,20 @@ def test_accept_that_fails_during_a_stop_is_its_cause(sock_dir: str, monkeypatch
 
 def test_what_an_observer_is_told_of_who_was_turned_away_is_a_whole_life(sock_dir: str) -> None:
     seen: list[events.Event] = []
+    are_open: list[bool] = []
+
+    def observe(event: events.Event) -> None:
+        seen.append(event)
+        are_open.append(os.path.exists(f"/proc/self/fd/{event.fd}"))
+
     listener = Listener.open(Address.parse(f"{sock_dir}/s"))
     loop = asyncio.new_event_loop()
     with socket.socket(socket.AF_UNIX) as client, closing(loop), closing(listener):
-        service = Service(ServeSettings(()), [listener], loop, 10, seen.append, None)
+        service = Service(ServeSettings(()), [listener], loop, 10, observe, None)
         client.connect(f"{sock_dir}/s")
         client.send(b"unheard")
         assert service._stop._turn_away_queued() == TurnedAway(0, clients=1, is_certain=True, sent=7)
         service._close()
     assert [type(event) for event in seen] == [events.Accepted, events.Closed]
+    assert are_open == [True, False]
     assert service._acceptor.live == 0

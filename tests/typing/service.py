@@ -87,6 +87,24 @@ async def main() -> None:
         assert_type(await server.run_until_signal(signal.SIGHUP, drain=15.0), signal.Signals)
 
 
+async def stand_in_between() -> None:
+    relay = afunix.relay(
+        "/run/front.sock",
+        Path("/run/app.sock"),
+        socket_type="seqpacket",
+        rules=afunix.Rules("allow group:www"),
+        max_per_user=5,
+        wait=afunix.Retry(within=10),
+        timeout=20,
+        pass_fds=True,
+        idle_timeout=60,
+        observer=tell,
+    )
+    async with relay as server:
+        assert_type(server, afunix.Server)
+        assert_type(server.stats.bytes_sent, int)
+
+
 async def accept_by_hand() -> None:
     async with afunix.listen("/run/app.sock", mode=0o600, owner=0) as listener:
         assert_type(await listener.accept(), afunix.Stream)

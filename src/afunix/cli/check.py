@@ -79,13 +79,17 @@ def command(
     if probe and as_user is not None:
         raise click.UsageError("--probe connects as you are, and --as asks for somebody else")
     if not quiet:
-        require_stdout()
+        require_stdout("the answer")
     from ..tools import check
 
     if wait is None:
-        report = check.check(address, as_user=as_user, wanted_type=socket_type, probe=probe)
+        report = check.check(
+            address, as_user=as_user, wanted_type=socket_type, probe=probe, thorough=not quiet
+        )
     else:
-        report = check.wait_until_ready(address, wait, as_user=as_user, wanted_type=socket_type, probe=probe)
+        report = check.wait_until_ready(
+            address, wait, as_user=as_user, wanted_type=socket_type, probe=probe, thorough=not quiet
+        )
     error = report.error()
     status = 0 if error is None else status_of(error)
     if quiet:

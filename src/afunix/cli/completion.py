@@ -28,7 +28,7 @@ def command(shell: str) -> int:
       eval "$(afunix completion zsh)"        in ~/.zshrc, after compinit
       afunix completion fish > ~/.config/fish/completions/afunix.fish
     """
-    require_stdout()
+    require_stdout("the script")
     made_by = get_completion_class(shell)
     assert made_by is not None
     complete = made_by(afunix, {}, "afunix", "_AFUNIX_COMPLETE")

@@ -1,12 +1,14 @@
-"""`afunix demo`: what happens between sockets, drawn: the words, the options, and what a drawing looks like.
+"""`afunix demo`: what happens between sockets, drawn: the options, and the words around the drawings.
 
 The main story is `tools.demo.main_story`, experiments are in `tools.demo.experiments`; both are imported when one is
-asked for. Drawings are `formats.sequence` and `formats.sequence_svg`. rich is imported only for a terminal.
+asked for. Where and how they are shown is `drawing`'s matter. The status is 1 if bytes got lost, or if an experiment
+came out otherwise than it is explained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..model.escaping import quote
+from .destination import check_destination
 from .drawing import NotShown, Pictures, Screen, Show
 from .messages import Messages, say_error
 from .options import exclude
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 MOST_CLIENTS = 8
 """More life lines are no drawing that anybody reads."""
+
+MOST_FILES_DRAWN = 5
+"""Of files, whose calls come in any order, the drawing can be read up to here; of more there is the table alone."""
 
 _SHOWN_DIGITS = 16
 """Of a sha256; all of them are compared."""
@@ -111,7 +117,7 @@ def command(
     svg: str | None,
     reproducible: bool,
 ) -> int:
-    """Show what happens between sockets: real processes make real calls, and what they report is drawn.
+    """Show what happens between sockets: calls are really made, and what came of each is drawn.
 
     \b
       afunix demo                          a server and two clients, from socket(2) to close(2)
@@ -121,15 +127,29 @@ def command(
       afunix demo --send a.bin --send b    your own files through a socket, compared at the end
       afunix demo --svg story.svg          as a picture
 
-    An experiment says what it tries, tries it, and explains what came out. Nothing is left behind.
+    In the story server and clients are processes of their own; in an experiment one process plays most roles.
+    An experiment says what it tries, tries it, and explains what came out; the status is 1 if that was something else.
+    Nothing is left behind, not even if it is killed.
     """
     exclude(
         ("--list", lists), ("--all", takes_all), ("EXPERIMENT", bool(experiments)), ("--send", bool(files))
     )
     exclude(("--clients", clients is not None), ("EXPERIMENT", bool(experiments)), ("--send", bool(files)))
+    for name, is_given in (
+        ("--inside", inside),
+        ("--clients", clients is not None),
+        ("--svg", svg is not None),
+        ("--reproducible", reproducible),
+    ):
+        exclude(("--list", lists), (name, is_given))
     if reproducible and files:
         raise click.UsageError("--send cannot be --reproducible: how many calls a file takes differs")
-    require_stdout()
+    if svg is not None and len(files) > MOST_FILES_DRAWN:
+        raise click.UsageError(
+            f"{len(files)} files are too many for a picture that can be read: expected at most {MOST_FILES_DRAWN}"
+        )
+    if svg is None or svg == "-" or files:
+        require_stdout("the picture" if svg == "-" else "what is shown")
     if lists:
         return _shown(_list)
     names = list(_experiments()) if takes_all else list(experiments)
@@ -142,6 +162,8 @@ def command(
         pieces.append(
             partial(_perform, experiment=_experiments()[name], inside=inside, reproducible=reproducible)
         )
+    if svg is not None:
+        check_destination(svg, is_several=len(pieces) > 1)
     return _shown(lambda: _show_all(pieces, svg))
 
 
@@ -216,20 +238,24 @@ def _perform(show: Show, experiment: Experiment, inside: bool, reproducible: boo
     show.text(f"{experiment.name}: {experiment.question}", style="title")
     show.text(experiment.plan)
     for story in result.stories:
-        show.story(story, times=not reproducible)
+        show.story(replace(story, question=experiment.question), times=not reproducible)
     _explain(show, experiment, result)
-    return 0
+    return 0 if result.is_as_explained else 1
 
 
 def _explain(show: Show, experiment: Experiment, result: Result) -> None:
-    """What it means, and what of it does not hold here."""
+    """What it means; where it came out otherwise first that, for then the explanation is not one of what was seen."""
     if result.comparison is not None:
         show.text(result.comparison.title, style="title")
         show.table(result.comparison.header, result.comparison.rows)
+    if result.is_as_explained:
+        show.text(experiment.explanation)
+    else:
+        show.text("This kernel, or this machine, behaved otherwise than it is explained:", style="failed")
+        show.text(*result.surprises, style="failed", indent=2)
+        show.text(f"Elsewhere it is so: {experiment.explanation}")
     for surprise in result.surprises:
-        show.text(f"Not as explained: {surprise}", style="failed")
         Messages().warn(f"{experiment.name} came out otherwise than explained: {surprise}")
-    show.text(experiment.explanation)
     show.text(f"Read: {', '.join(experiment.manual_pages)}", style="note")
 
 
@@ -237,7 +263,13 @@ def _send(show: Show, files: Sequence[str], inside: bool, *, to_stdout: bool) ->
     from ..tools.demo.main_story import send_files
 
     sent = _interruptible(lambda interrupts: send_files(files, inside=inside, interrupts=interrupts))
-    show.story(sent.story, times=True)
+    if len(files) <= MOST_FILES_DRAWN:
+        show.story(sent.story, times=True)
+    else:
+        show.text(
+            f"{len(files)} clients at once, which is too many for a drawing that can be read (up to"
+            f" {MOST_FILES_DRAWN} are drawn). What became of each file:"
+        )
     if to_stdout:
         screen = show if isinstance(show, Screen) else Screen()
         screen.table(

@@ -2,18 +2,20 @@
 
 Everything becomes lines of spans (text and style word), as `formats.sequence` draws them. On a terminal rich makes
 colours of the style words, elsewhere it is plain text of 80 columns, or of COLUMNS. Whatever is shown is shown whole:
-a drawing that is wider than the terminal would be torn, so a sentence says how wide it is.
+a drawing that is wider than the terminal would be torn, so it is a list, and a sentence says how wide the drawing is.
+Where the encoding of the locale (LC_ALL, LC_CTYPE, LANG) is UTF-8, so is the drawing; elsewhere it is ASCII.
 """
 
 from __future__ import annotations
 
+import locale
 import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from ..formats import columns
+from ..formats.ascii_form import exchange, spell, spell_story
 from ..formats.wrapping import wrap
 from ..model.escaping import escape, quote
 from . import stdout
@@ -45,6 +47,9 @@ _STYLES = {
 }
 """Style words as rich knows them; what is not here is shown as it is."""
 
+_VERDICTS = {"the same": "same", "DIFFERENT": "failed"}
+"""What a column without a title says, and its style word."""
+
 
 class NotShown(Exception):
     """STDOUT took no more, and why has been said; `status` is what the command has to return."""
@@ -70,38 +75,51 @@ class Screen:
     def __init__(self) -> None:
         size = terminal_size()
         self._is_terminal = size is not None
-        self.width = max(_NARROWEST, _columns_wished() if size is None else size.columns)
+        wished = _columns_wished()
+        self.width = max(_NARROWEST, (wished or _PLAIN_WIDTH) if size is None else size.columns)
+        self._has_bounds = size is not None or wished is not None
+        self._is_ascii = not _has_utf8()
         self._has_shown = False
 
     def story(self, story: Story, *, times: bool) -> None:
-        """Its drawing, after an empty line."""
+        """Its drawing, after an empty line; a list if the terminal (or COLUMNS) is too narrow for it."""
         from ..formats import sequence
 
-        lines = sequence.render(story, width=self.width, times=times)
-        needed = max(sum(columns.display_width(text) for text, _ in line) for line in lines)
-        if self._is_terminal and needed > self.width:
+        story = spell_story(story) if self._is_ascii else story
+        needed = sequence.needed_width(story, times=times)
+        width = self.width if self._has_bounds else max(self.width, needed)
+        self._show(sequence.render(story, width=width, times=times))
+        if needed > width:
             self.text(
-                f"The drawing of '{story.title}' is {needed} columns wide, and the terminal has {self.width}:"
+                f"Drawn side by side this is {needed} columns wide, and the terminal has {width}:"
                 " make it wider, or draw with --svg FILE.",
                 style="note",
             )
-        else:
-            self._show(lines)
 
     def text(self, *lines: str, style: str = "", indent: int = 0) -> None:
         """Lines, wrapped and escaped, after an empty line."""
         room = min(self.width, _LONGEST_SENTENCE) - indent
-        wrapped = [part for line in lines for part in wrap(escape(line), room)]
+        wrapped = [part for line in lines for part in wrap(self._shown(line), room)]
         self._show([[(" " * indent + line, style)] for line in wrapped])
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Columns under their titles, escaped, after an empty line."""
-        made = [columns.Line(tuple(map(escape, row))) for row in rows]
-        heads = [columns.Column(title, max(4, len(title))) for title in titles]
-        first, *others = columns.render(heads, made, width=self.width if self._is_terminal else None)
-        self._show([[(first, "title")], *([(line, "")] for line in others)])
+        """Columns under their titles, escaped and whole, after an empty line."""
+        from ..formats.whole_table import render
 
-    def _show(self, lines: Sequence[Line]) -> None:
+        self._show(
+            render(
+                list(map(self._shown, titles)),
+                [list(map(self._shown, row)) for row in rows],
+                width=self.width if self._has_bounds else None,
+                style_of=lambda title, cell: "" if title else _VERDICTS.get(cell, ""),
+            )
+        )
+
+    def _shown(self, text: str) -> str:
+        return spell(text) if self._is_ascii else escape(text)
+
+    def _show(self, lines: list[Line]) -> None:
+        lines = exchange(lines) if self._is_ascii else lines
         text = _coloured(lines, self.width) if is_terminal() else _plain(lines)
         status = stdout.write(("\n" if self._has_shown else "") + text)
         self._has_shown = True
@@ -142,7 +160,7 @@ class Pictures:
             )
         for number, (story, times) in enumerate(self._stories, 1):
             self._write(
-                _numbered(self._name, number) if is_several else self._name,
+                numbered(self._name, number) if is_several else self._name,
                 sequence_svg.render(story, times=times),
             )
 
@@ -160,15 +178,20 @@ class Pictures:
         Messages().note(f"drew {quote(name)}")
 
 
-def _numbered(name: str, number: int) -> str:
+def numbered(name: str, number: int) -> str:
     """`story.svg` to `story-2.svg`."""
     stem, ending = os.path.splitext(name)
     return f"{stem}-{number}{ending}"
 
 
-def _columns_wished() -> int:
+def _columns_wished() -> int | None:
     written = os.environ.get("COLUMNS", "")
-    return int(written) if written.isascii() and written.isdigit() and len(written) < 5 else _PLAIN_WIDTH
+    return int(written) if written.isascii() and written.isdigit() and len(written) < 5 else None
+
+
+def _has_utf8() -> bool:
+    """Is that the locale's encoding? `getencoding` says so even where Python itself goes on in UTF-8 (PEP 540)."""
+    return locale.getencoding().upper().replace("-", "") == "UTF8"
 
 
 def _plain(lines: Iterable[Line]) -> str:

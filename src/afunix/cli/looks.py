@@ -40,6 +40,9 @@ _PAINT = {
 
 _USUAL_COLUMNS = 80
 
+_MOST_DIRECTORIES = 5
+"""So many that may not be read are named."""
+
 
 class Looks:
     """One way to show rows: in columns, as a tree, or as JSON."""
@@ -123,13 +126,22 @@ def tell_unseen(unseen: Unseen) -> Iterator[tuple[bool, str]]:
             True,
             f"not all below {quote(directory)} was looked at, it is too much: a socket file may be missing in the list",
         )
+    for directory in unseen.unreadable[:_MOST_DIRECTORIES]:
+        yield (
+            True,
+            f"the directory {quote(directory)} may not be read (EACCES): what is in it is not in the list",
+        )
+    for pid in unseen.denied_pids:
+        yield True, f"process {pid} may not be looked into (EACCES): what it has open is not known"
     if unseen.sockets:
         count = "1 socket has" if unseen.sockets == 1 else f"{unseen.sockets} sockets have"
         yield False, f"{count} no process that can be seen ('?'){_why(unseen)}"
 
 
 def _why(unseen: Unseen) -> str:
+    if unseen.hides_processes:
+        return ": /proc hides other users' processes here (hidepid)"
     if not unseen.processes:
         return ": the kernel's own, on their way from one process to another, or in another PID namespace"
     others = "1 process" if unseen.processes == 1 else f"{unseen.processes} processes"
-    return f": {others} of other users may not be looked into; root may"
+    return f": {others} may not be looked into" + ("; root may" if os.geteuid() else "")

@@ -20,6 +20,7 @@ from ..model.arrangement import SORT_KEYS, Criteria
 from ..model.escaping import escape, quote
 from ..model.pattern import Pattern, parse_pattern
 from ..model.rules import parse_id
+from ..model.shell_words import address_word
 from .looks import Looks, tell_unseen, terminal_size
 from .messages import Messages, say_error
 from .options import LIMIT, exclude
@@ -115,7 +116,7 @@ def command(
     exclude(("--quiet", quiet), ("--verbose", verbose))
     if interval is not None and not watch:
         raise click.UsageError("--interval is how often --watch looks, and there is no --watch")
-    require_stdout()
+    require_stdout("the list")
     from ..tools.ls import Request
 
     criteria = Criteria(
@@ -152,7 +153,7 @@ def _list_once(request: Request, looks: Looks, messages: Messages) -> int:
         if status:
             return status
     for is_warning, words in tell_unseen(listing.unseen):
-        (messages.warn if is_warning else messages.note)(words)
+        (messages.warn if is_warning else messages.tell)(words)
     if not listing.rows:
         say_error(*_nothing(request, listing))
         return 1
@@ -186,5 +187,5 @@ def _options(criteria: Criteria) -> Iterator[str]:
 def _hint(patterns: tuple[Pattern, ...]) -> str | None:
     """For an address: the command that tells why nothing is there."""
     if len(patterns) == 1 and patterns[0].address is not None and not patterns[0].is_directory:
-        return f"'afunix check {escape(patterns[0].text)}' tells what is there"
+        return f"'afunix check {escape(address_word(patterns[0].address))}' tells what is there"
     return None

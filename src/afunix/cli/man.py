@@ -20,7 +20,7 @@ def command() -> int:
       afunix man
       afunix man > ~/.local/share/man/man1/afunix.1
     """
-    require_stdout()
+    require_stdout("the page")
     page = manpage.render()
     viewer = shutil.which("man")
     if viewer is None or not os.isatty(1):

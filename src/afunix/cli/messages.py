@@ -111,6 +111,11 @@ class Messages:
         if self.notes:
             _write(_line("", message))
 
+    def tell(self, message: str) -> None:
+        """What belongs to the answer, and is no warning; silent with -q."""
+        if self.warns:
+            _write(_line("", message))
+
     def silence(self, message: str) -> None:
         """Where a note could go, and does not."""
 

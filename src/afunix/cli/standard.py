@@ -28,14 +28,14 @@ def reserve() -> None:
             os.set_inheritable(os.open("/dev/null", flags), True)  # the lowest free number is `fd`
 
 
-def require_stdout() -> None:
-    """To be called by a command that writes to STDOUT, before it does anything.
+def require_stdout(what: str = "what is received") -> None:
+    """To be called by a command that writes `what` to STDOUT, before it does anything.
 
     Raises:
         NoStdoutError: if there was no descriptor 1 when the program started.
     """
     if 1 in _closed_at_start:
         raise NoStdoutError(
-            "STDOUT is closed, and what is received has to go there (descriptor 1, EBADF)",
-            hint="start it without '>&-'; to throw the bytes away write '>/dev/null'",
+            f"STDOUT is closed, and {what} has to go there (descriptor 1, EBADF)",
+            hint="start it without '>&-'; to throw it away write '>/dev/null'",
         )

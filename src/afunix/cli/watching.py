@@ -1,7 +1,8 @@
 """`afunix ls --watch`: the list again and again, and what came (+), went (-) and changed (~) since the last look.
 
 On a terminal the list stays in its place: the other screen of the terminal, each picture in one write, only as many
-rows as there are lines, those that have a sign first of all. However it ends, the terminal is as it was before.
+rows as there are lines, those that have a sign first of all; keys that are pressed are not shown. However a signal
+that can be caught ends it, the terminal is as it was before.
 Elsewhere the first list is printed, each row behind `=`, and then one line for each change.
 
 A signal may come at any point, also while a list is made or written: it raises where it comes, and the second kills.
@@ -11,11 +12,12 @@ from __future__ import annotations
 
 import os
 import signal
+import termios
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..formats.columns import shorten
 from ..formats.label import format_time
@@ -59,7 +61,7 @@ def _watch_line_by_line(request: Request, looks: Looks, interval_s: float, messa
         listing = list_sockets(request)
         if before is None:
             for is_warning, words in tell_unseen(listing.unseen):
-                (messages.warn if is_warning else messages.note)(words)
+                (messages.warn if is_warning else messages.tell)(words)
             signed = [(_PRESENT, row) for row in listing.rows]
         else:
             signed = list(_signed(difference(before.rows, listing.rows), looks, before.rows))
@@ -102,13 +104,13 @@ def _told(signed: Sequence[tuple[str, Row]], looks: Looks) -> str:
 
 def _watch_in_place(request: Request, looks: Looks, interval_s: float) -> int:
     try:
-        with _signals(), _other_screen():
-            return _draw_again_and_again(request, looks, interval_s)
+        with _signals(), _Screen() as screen:
+            return _draw_again_and_again(screen, request, looks, interval_s)
     except Interrupted as interrupted:
         return -interrupted.number
 
 
-def _draw_again_and_again(request: Request, looks: Looks, interval_s: float) -> int:
+def _draw_again_and_again(screen: _Screen, request: Request, looks: Looks, interval_s: float) -> int:
     picture = _Picture(request, looks, interval_s)
     while True:
         started = time.monotonic()
@@ -117,7 +119,7 @@ def _draw_again_and_again(request: Request, looks: Looks, interval_s: float) -> 
         while not status and (left := interval_s - (time.monotonic() - started)) > 0:
             came = signal.sigtimedwait(_SEEN_TO, left)
             if came is not None and came.si_signo == signal.SIGTSTP:
-                _stop_until_continued()
+                screen.stop_until_continued()
             if came is not None:
                 status = write(picture.draw())
         if status:
@@ -192,6 +194,9 @@ class _Picture:
         return chosen[:room]
 
 
+_ENDING = (*ENDING, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+"""Whatever kills by custom; a terminal must not stay as it was made for the list."""
+
 _SEEN_TO = (signal.SIGWINCH, signal.SIGTSTP)
 """Waited for between two pictures; everything else is not disturbed by them."""
 
@@ -199,7 +204,7 @@ _SEEN_TO = (signal.SIGWINCH, signal.SIGTSTP)
 @contextmanager
 def _signals() -> Iterator[None]:
     """The first ending signal raises Interrupted, the next one kills; _SEEN_TO are kept until they are asked for."""
-    caught = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    caught = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, _raise) for number in caught}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SEEN_TO)
     try:
@@ -211,23 +216,52 @@ def _signals() -> Iterator[None]:
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
-    for each in ENDING:
+    for each in _ENDING:
         if signal.getsignal(each) is _raise:
             signal.signal(each, signal.SIG_DFL)
     raise Interrupted(number)
 
 
-@contextmanager
-def _other_screen() -> Iterator[None]:
-    try:
+class _Screen:
+    """The other screen of the terminal, with its keys not echoed; `__exit__` leaves both as they were."""
+
+    def __init__(self) -> None:
+        try:
+            self._before: list[Any] | None = termios.tcgetattr(1)
+        except termios.error:
+            self._before = None
+
+    def __enter__(self) -> _Screen:
+        self.enter()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.leave()
+
+    def enter(self) -> None:
+        self._echo(False)
         write(_ENTER)
-        yield
-    finally:
+
+    def leave(self) -> None:
         write(_LEAVE)
+        self._echo(True)
+
+    def stop_until_continued(self) -> None:
+        """Ctrl-Z: the shell gets its terminal back as it was."""
+        self.leave()
+        signal.raise_signal(signal.SIGSTOP)
+        self.enter()
+
+    def _echo(self, is_wanted: bool) -> None:
+        before = self._before
+        if before is not None and _is_in_foreground():  # from the background it would stop us (SIGTTOU)
+            flags = before[3] if is_wanted else before[3] & ~termios.ECHO
+            termios.tcsetattr(1, termios.TCSANOW, [*before[:3], flags, *before[4:]])
 
 
-def _stop_until_continued() -> None:
-    """Ctrl-Z: the shell gets its terminal back as it was."""
-    write(_LEAVE)
-    signal.raise_signal(signal.SIGSTOP)
-    write(_ENTER)
+def _is_in_foreground() -> bool:
+    """Also on a terminal that is not our session's, where there is no job control."""
+    try:
+        return os.tcgetpgrp(1) == os.getpgrp()
+    except OSError:
+        return True

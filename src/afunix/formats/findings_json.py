@@ -59,6 +59,7 @@ def _facts(facts: Facts) -> Object:
         "dgram_probe": _errno(facts.probe),
         "may_write": facts.may_write,
         "sockets": [_bound(bound) for bound in facts.bound],
+        "sockets_beneath": [_bound(bound) for bound in facts.beneath],
         "table_complete": facts.is_complete,
         "other_mounts": [_elsewhere(other) for other in facts.other_mounts],
         "other_networks": [_elsewhere(other) for other in facts.other_networks],
@@ -126,6 +127,8 @@ def _bound(bound: Bound) -> Object:
         "state": entry.state.value,
         "queued": entry.queued,
         "backlog": entry.backlog,
+        "unread": entry.unread,
+        "queue_full": bound.is_full,
         "uid": entry.uid,
         "shutdown": None if entry.shutdown is None else entry.shutdown.name.lower(),
         "processes": [{**_owner(o), "stopped": o.pid in bound.stopped} for o in bound.owners],
@@ -159,6 +162,7 @@ def _answer(answer: Answer | None) -> Object | None:
         "uid": answer.uid,
         "gid": answer.gid,
         "comm": None if answer.comm is None else escape(answer.comm),
+        "queue_full": answer.is_full,
     }
 
 

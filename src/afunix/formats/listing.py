@@ -48,7 +48,9 @@ SIGNS = {CAME: "came", WENT: "went", CHANGED: "changed"}
 UNKNOWN = "?"
 _CLOSED = "(closed)"
 _BRANCH, _LAST_BRANCH = "├─ ", "└─ "
-_MARKS = {FileState.GONE: " (removed)", FileState.REPLACED: " (replaced)"}
+_MARKS: dict[FileState | None, str] = {
+    state: f" ({state.value})" for state in (FileState.GONE, FileState.REPLACED, FileState.OTHER_ROOT)
+}
 _REMEMBERED = 1 << 14
 
 _PLAIN_PATH = re.compile(r"[\w./@:%+,=~^#$&!*;<>|\\{}-]*")
@@ -153,9 +155,7 @@ class ListingFormat:
         known = self._addresses.get(id(address))
         if known is None:
             known = self._addresses[id(address)] = (address, show_address(address))
-        if row.file is None or row.file is FileState.THERE:
-            return known[1]
-        return known[1] + _MARKS[row.file]
+        return known[1] + _MARKS.get(row.file, "")
 
     def _missing(self, row: Row) -> str:
         """In place of an end that is not there."""
@@ -241,13 +241,16 @@ def _queue(row: Row) -> tuple[str, str]:
     to_server = server.unread if server is not None else 0
     to_client = client.unread if client is not None else 0
     if not to_server and not to_client:
-        return UNKNOWN if to_server is None or to_client is None else "0", ""
-    return _both_ways(to_server, to_client), "waits"
+        is_known = row.type == "dgram" or (to_server is not None and to_client is not None)
+        return "0" if is_known else UNKNOWN, ""
+    return _both_ways(to_server, to_client, row.type == "dgram"), "waits"
 
 
-def _both_ways(to_server: int | None, to_client: int | None) -> str:
+def _both_ways(to_server: int | None, to_client: int | None, is_first_only: bool) -> str:
+    """Of a datagram socket the kernel tells the length of the first datagram, and not how many there are."""
     ways = (("→", to_server), ("←", to_client))
-    return " ".join(arrow + format_size(count) for arrow, count in ways if count)
+    least = "≥" if is_first_only else ""
+    return " ".join(f"{arrow}{least}{format_size(count)}" for arrow, count in ways if count)
 
 
 def format_size(count: int) -> str:

@@ -1,86 +1,68 @@
 """A story as text for a terminal: life lines from top to bottom, calls beside them, arrows between. Pure.
 
 Nothing is cut off: what is longer than its lane is wrapped, and where lanes are too narrow to read in, text runs
-over the next life lines. What happened is told by a sign as well as by a style word, so it can be read without
-colour. Steps are drawn one by one as they are given; whoever made the story joins those that are too many.
-`formats.sequence_svg` draws the same as a picture. What a style word looks like is `cli.demo`'s.
+over the next life lines to the right, never to the left, where it would be read as another's. Where that leaves too
+little room the story is a list (`formats.sequence_list`). Steps are drawn one by one as they are given; whoever made
+the story joins those that are too many. `formats.sequence_svg` draws the same as a picture.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ..model.escaping import escape
-from ..model.sequence import Arrow, Lifeline, Outcome, Step, Story, find_arrows
+from ..model.sequence import Arrow, Step, Story, find_arrows, find_births, find_waits
 from .canvas import Canvas, Line
 from .columns import display_width
+from .lanes import LEAST_LANE, LEAST_LAST, share
+from .sequence_list import render_list
+from .sequence_words import SIGNS, STYLE_OF, key_of, moments_of, note_lines, title_lines, words_of
+from .tracks import find_leaving, find_side
 from .wrapping import wrap
 
-STYLES = (
-    "",  # space between, and nothing to say about it
-    "title",
-    "head",  # the name of a life line
-    "detail",  # who it is, below the name
-    "lifeline",  # the lines and the boxes
-    "call",
-    "waited",  # a call that had to wait: its sign and text
-    "failed",  # a call that failed: its sign and text
-    "note",  # no call; also the key below the drawing
-    "arrow",  # with its label
-    "inside",  # what the kernel holds
-    "time",
-)
-"""Every style word that a span can have."""
-
-SIGNS = {Outcome.DONE: "●", Outcome.WAITED: "○", Outcome.FAILED: "✗", Outcome.NOTE: "◇"}
-KEY = {Outcome.WAITED: "waited", Outcome.FAILED: "failed"}
-"""What is said below a drawing in which such a call occurs."""
-
-_STYLE_OF = {
-    Outcome.DONE: "call",
-    Outcome.WAITED: "waited",
-    Outcome.FAILED: "failed",
-    Outcome.NOTE: "note",
-}
-_LANE = 15  # a lane is not made narrower, and the last one not below 10: rather is the drawing wider
-_END = 10
 _READABLE = 24  # text with less room than this runs over the next life lines
 _ROOMY = 30  # lanes are this wide if there is room
-_LAST = 35  # the last lane's share where lanes are narrow: nothing is right of it to run over
 _TEXT = 2  # columns from a life line to its text; one more where an arrow leaves between them
 _AROUND = 5  # columns of a lane that the label of an arrow leaves free
 _HEAD = 2  # columns from a head's left side to its life line
 
 
-def format_moment(seconds: float) -> str:
-    """`+120 µs`, `+1.3 ms`, `+2.31 s`: how long after the beginning, in eight characters at most up to a day."""
-    if seconds < 0.0009995:
-        return f"+{seconds * 1e6:.0f} µs"
-    if seconds < 0.9995:
-        milliseconds = seconds * 1e3
-        return f"+{milliseconds:.{1 if milliseconds < 99.95 else 0}f} ms"
-    return f"+{seconds:.{2 if seconds < 99.995 else 0}f} s"
-
-
 def render(story: Story, *, width: int, times: bool) -> list[Line]:
-    """The drawing, at most `width` columns wide where that leaves 15 for each life line; `times` at the left.
+    """The drawing, at most `width` columns wide, with `times` at the left; a list where life lines need more.
 
     The texts are escaped here once more, so that nothing in them is obeyed by a terminal.
     """
-    return _Drawing(story, width, times).lines()
+    if needed_width(story, times=times) > width:
+        return render_list(story, width=width, times=times)
+    return _Drawing(story, width, moments_of(story, times=times)).lines()
+
+
+def needed_width(story: Story, *, times: bool) -> int:
+    """From how many columns on the story is drawn with life lines."""
+    gutter = max(map(display_width, moments_of(story, times=times)), default=0)
+    return gutter + _HEAD + LEAST_LANE * (len(story.lifelines) - 1) + LEAST_LAST if story.lifelines else 0
 
 
 class _Drawing:
-    """One story on its canvas. `_leaving` counts the arrows on their way down beside a life line."""
+    """One story on its canvas. `_leaving` counts the arrows on their way down beside a life line.
 
-    def __init__(self, story: Story, width: int, times: bool) -> None:
+    `_begun` are the life lines that are there by now, `_waiting` those on which a call has not returned.
+    """
+
+    def __init__(self, story: Story, width: int, moments: list[str]) -> None:
         self._story = story
-        self._moments = [format_moment(step.at) if times else "" for step in story.steps]
-        gutter = max(map(len, self._moments), default=0)
+        self._moments = moments
+        gutter = max(map(display_width, moments), default=0)
         left = gutter + _HEAD
-        self._width = max(width, left + _LANE * (len(story.lifelines) - 1) + _END)
+        self._width = width
         self._arrows = find_arrows(story)
-        lanes = _share(self._needs(), self._width - left)
+        self._departures = find_leaving(story)
+        self._births = find_births(story)
+        self._returns = find_waits(story)
+        self._begun: set[int] = set()
+        self._waiting: Counter[int] = Counter()
+        lanes = share(self._needs(), width - left)
         self._columns = [left + sum(lanes[:line]) for line in range(len(lanes))]
         self._lanes = lanes
         self._gutter = gutter
@@ -90,9 +72,9 @@ class _Drawing:
     def _needs(self) -> list[int]:
         """How wide each lane would have to be for its texts, the label of its arrows and its head."""
         story = self._story
-        needs = [max(_ROOMY, 7 + max(map(display_width, _words(line)))) for line in story.lifelines]
+        needs = [max(_ROOMY, 7 + max(map(display_width, words_of(line)))) for line in story.lifelines]
         for index, step in enumerate(story.steps):
-            needs[step.line] = max(needs[step.line], _longest(step) + _TEXT + self._side_of(index) + 1)
+            needs[step.line] = max(needs[step.line], _longest(step) + _TEXT + self._side_of(index) + 2)
         for arrow in (arrow for arrows in self._arrows.values() for arrow in arrows):
             lane = self._lane_of(arrow)
             needs[lane] = max(needs[lane], display_width(escape(arrow.label)) + _AROUND)
@@ -100,14 +82,11 @@ class _Drawing:
 
     def _side_of(self, index: int) -> int:
         """1 where an arrow leaves this step to the right: its text begins one column later."""
-        step = self._story.steps[index]
-        return int(
-            step.to is not None and self._leads_down(index) and self._story.steps[step.to].line >= step.line
-        )
+        return int(1 in self._sides_of(index))
 
-    def _leads_down(self, index: int) -> bool:
-        to = self._story.steps[index].to
-        return to is not None and index < to < len(self._story.steps)
+    def _sides_of(self, index: int) -> Counter[int]:
+        """How many arrows turn down beside this step at each side: they arrive later."""
+        return Counter(find_side(self._story, arrow) for arrow in self._departures.get(index, ()))
 
     def _lane_of(self, arrow: Arrow) -> int:
         """The lane for an arrow's label: the one beside the line that it comes from."""
@@ -118,32 +97,33 @@ class _Drawing:
         return self._story.steps[arrow.source].line, self._story.steps[arrow.target].line
 
     def lines(self) -> list[Line]:
-        for text in wrap(escape(self._story.title), self._width):
-            self._canvas.add_row()
-            self._canvas.put(0, text, "title")
-        self._canvas.add_row()
-        if self._story.lifelines:
-            self._draw_heads()
-        for index, step in enumerate(self._story.steps):
+        story = self._story
+        late = {line for lines in self._births.values() for line in lines}
+        if story.lifelines:
+            self._draw_heads([line for line in range(len(story.lifelines)) if line not in late])
+        for index, step in enumerate(story.steps):
+            if index in self._births:
+                self._draw_heads(self._births[index])
             for arrow in self._arrows.get(index, ()):
                 self._draw_arrow(arrow)
             self._draw_step(index, step)
-        if self._story.lifelines:
+        if story.lifelines:
             self._draw_feet()
-        return self._canvas.lines()
+        return [*title_lines(story, self._width), *self._canvas.lines(), *note_lines(story, self._width)]
 
-    def _draw_heads(self) -> None:
-        heads = [self._head(line) for line in range(len(self._story.lifelines))]
-        height = max(len(rows) for rows in heads)
+    def _draw_heads(self, lines: Sequence[int]) -> None:
+        heads = {line: self._head(line) for line in lines}
+        height = max((len(rows) for rows in heads.values()), default=0)
         for row in range(height + 2):
-            self._canvas.add_row()
-            for column, rows in zip(self._columns, heads, strict=True):
-                self._draw_head_row(column - _HEAD, rows, row - 1, height)
+            self._add_row()
+            for line, rows in heads.items():
+                self._draw_head_row(self._columns[line] - _HEAD, rows, row - 1, height)
+        self._begun.update(lines)
         self._add_row()
 
     def _head(self, line: int) -> list[tuple[str, str]]:
         room = max(6, self._lanes[line] - (2 if line == len(self._lanes) - 1 else 5))
-        name, detail = _words(self._story.lifelines[line])
+        name, detail = words_of(self._story.lifelines[line])
         rows = [(text, "head") for text in wrap(name, room)]
         return rows + [(text, "detail") for text in wrap(detail, room) if detail]
 
@@ -161,43 +141,40 @@ class _Drawing:
     def _add_row(self) -> None:
         """A new row with every life line on it, and beside them the arrows that have not turned off yet."""
         self._canvas.add_row()
-        for column in self._columns:
-            self._canvas.put(column, "│", "lifeline")
+        for line in self._begun:
+            is_waiting = self._waiting[line] > 0
+            self._canvas.put(
+                self._columns[line], "┃" if is_waiting else "│", "waited" if is_waiting else "lifeline"
+            )
         for line, side in +self._leaving:
             self._canvas.put(self._columns[line] + side, "╎", "arrow")
 
     def _draw_step(self, index: int, step: Step) -> None:
         self._leave(index, step)
-        style = _STYLE_OF[step.outcome]
+        self._waiting[step.line] += index in self._returns
+        style = STYLE_OF[step.outcome]
         column, room = self._place(step)
-        rows = _aligned(wrap(escape(step.text), abs(room), indent=2), style, column, room)
-        inside = [f"▏ {text}" for line in step.inside for text in wrap(escape(line), abs(room) - 2, indent=2)]
-        rows += _aligned(inside, "inside", column, room)
-        for number, (place, text, its_style) in enumerate(rows):
+        rows = [(text, style) for text in wrap(escape(step.text), room, indent=2)]
+        rows += [
+            (f"▏ {text}", "inside") for line in step.inside for text in wrap(escape(line), room - 2, indent=2)
+        ]
+        for number, (text, its_style) in enumerate(rows):
             self._add_row()
-            self._put_text(step.line, place, text, its_style)
+            self._put_text(step.line, column, text, its_style)
             if not number:
-                self._canvas.put(0, self._moments[index].rjust(self._gutter), "time")
+                moment = self._moments[index]
+                self._canvas.put(self._gutter - display_width(moment), moment, "time")
                 self._canvas.put(self._columns[step.line], SIGNS[step.outcome], style)
                 self._put_corner(index, step)
+                self._waiting[step.line] -= list(self._returns.values()).count(index)
 
     def _place(self, step: Step) -> tuple[int, int]:
-        """Where a step's text begins and the room there: in its lane, or over the lines at the wider side.
-
-        A negative room is one to the left: where the text ends, and how far it may reach.
-        """
+        """Where a step's text begins and the room there: in its lane, or over the lines to the right."""
         life = self._columns[step.line]
         begin = life + _TEXT + bool(self._leaving[step.line, 1])
         following = life + self._lanes[step.line]
-        enough = min(_READABLE, _longest(step))
-        own = (following if step.line == len(self._lanes) - 1 else following - 1) - begin
-        right = self._width - begin
-        left = life - _TEXT - (self._columns[0] + _TEXT)
-        if own >= enough:
-            return begin, own
-        if right >= enough or right >= left:
-            return begin, right
-        return life - _TEXT, -left
+        own = (following if step.line == len(self._lanes) - 1 else following - 2) - begin
+        return begin, own if own >= min(_READABLE, _longest(step)) else self._width - begin
 
     def _put_text(self, line: int, column: int, text: str, style: str) -> None:
         """Text with a free cell at either side, so that a life line that it covers does not touch it."""
@@ -208,14 +185,13 @@ class _Drawing:
         self._canvas.put(column, text, style)
 
     def _leave(self, index: int, step: Step) -> None:
-        """Turn down beside the life line if an arrow begins here that is drawn later."""
-        if self._leads_down(index):
-            self._leaving[step.line, 1 if self._side_of(index) else -1] += 1
+        """Turn down beside the life line if arrows begin here that are drawn later."""
+        for side, count in self._sides_of(index).items():
+            self._leaving[step.line, side] += count
 
     def _put_corner(self, index: int, step: Step) -> None:
-        if self._leads_down(index):
-            side = 1 if self._side_of(index) else -1
-            others = self._leaving[step.line, side] > 1
+        for side, count in self._sides_of(index).items():
+            others = self._leaving[step.line, side] > count
             sign = ("├" if others else "╭") if side < 0 else ("┤" if others else "╮")
             self._canvas.put(self._columns[step.line] + side, sign, "arrow")
 
@@ -238,7 +214,8 @@ class _Drawing:
             return
         self._canvas.put(min(begin, end), "─" * (abs(end - begin) + 1), "arrow")
         for crossed in range(min(source, target) + 1, max(source, target)):
-            self._canvas.put(self._columns[crossed], "┼", "arrow")
+            if crossed in self._begun:
+                self._canvas.put(self._columns[crossed], "┼", "arrow")
         self._canvas.put(begin, corner, "arrow")
         self._canvas.put(end, "◀" if side < 0 else "▶", "arrow")
         if label:
@@ -257,15 +234,10 @@ class _Drawing:
         self._canvas.add_row()
         for column in self._columns:
             self._canvas.put(column, "╵", "lifeline")
-        met = {step.outcome for step in self._story.steps}
-        key = "   ".join(f"{SIGNS[outcome]} {word}" for outcome, word in KEY.items() if outcome in met)
+        key = key_of(self._story)
         if key:
             self._canvas.add_row()
             self._canvas.put(self._columns[0], key, "note")
-
-
-def _words(line: Lifeline) -> tuple[str, str]:
-    return escape(line.name), escape(line.detail)
 
 
 def _longest(step: Step) -> int:
@@ -273,26 +245,3 @@ def _longest(step: Step) -> int:
     return max(
         display_width(escape(step.text)), *(2 + display_width(escape(text)) for text in ("", *step.inside))
     )
-
-
-def _aligned(texts: list[str], style: str, column: int, room: int) -> list[tuple[int, str, str]]:
-    """Where each row of a text begins, all at the same column: `column`, or so that the longest ends before it."""
-    begin = column if room >= 0 else column - max(map(display_width, texts), default=0)
-    return [(begin, text, style) for text in texts]
-
-
-def _share(needs: list[int], total: int) -> list[int]:
-    """What each lane gets of `total`: what it needs; where that is too much the greatest needs are cut equally."""
-    if sum(needs) > total and len(needs) > 1:
-        equal = total // len(needs)
-        left_over = min(_LAST, total - _LANE * (len(needs) - 1))
-        last = min(needs[-1], max(left_over, equal if equal >= _READABLE else _END))
-        return [*_cut(needs[:-1], total - last), last]
-    return _cut(needs, total)
-
-
-def _cut(needs: list[int], total: int) -> list[int]:
-    shares = [0] * len(needs)
-    for left, position in enumerate(sorted(range(len(needs)), key=needs.__getitem__)):
-        shares[position] = min(needs[position], (total - sum(shares)) // (len(needs) - left))
-    return shares

@@ -17,8 +17,18 @@ ACCENTS = (
     ("#9333b8", "#dd9cf5"),
     ("#2f7d32", "#8bd48f"),
     ("#57606f", "#b4bdca"),
+    ("#b0267a", "#ff8fc7"),
+    ("#0566b8", "#5cbcff"),
+    ("#7a5230", "#d8b08a"),
+    ("#5c6b00", "#c6d25a"),
 )
-"""The colour of each life line, light and dark; after the last they begin again."""
+"""The colours of life lines, light and dark: the first is the first line's alone."""
+
+
+def accent_of(line: int) -> int:
+    """The place in ACCENTS of a life line's colour: after the last they begin again at the second."""
+    return line and 1 + (line - 1) % (len(ACCENTS) - 1)
+
 
 _COLOURS = {
     "page": ("fill", "#ffffff", "#14171f"),
@@ -45,6 +55,7 @@ _COLOURS = {
 _FONTS = f"""
 .afunix text {{ font-family: {_MONO}; font-size: 13px; white-space: pre; }}
 .afunix .title {{ font: 600 20px {_SANS}; }}
+.afunix .question {{ font: 14px {_SANS}; }}
 .afunix .name {{ font: 600 14px {_SANS}; }}
 .afunix .small, .afunix .inside {{ font-size: 11.5px; }}
 .afunix .label {{ font-size: 12px; font-weight: 600; }}
@@ -54,6 +65,7 @@ _FONTS = f"""
 .afunix .edge, .afunix .rule, .afunix .waited-edge, .afunix .failed-edge {{ stroke-width: 1; }}
 .afunix .waited-edge {{ stroke-dasharray: 4 3; }}
 .afunix .line, .afunix .note-edge {{ stroke-width: 1.5; }}
+.afunix .wait {{ fill: none; stroke-width: 5; stroke-linecap: round; }}
 .afunix .sign {{ fill: none; stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round; }}
 """
 
@@ -70,6 +82,7 @@ def _rules(theme: int) -> Iterable[str]:
         yield f".afunix .{name} {{ {what}: {colours[theme]}; }}"
     for kind in ("waited", "failed"):
         yield f".afunix .{kind}-sign {{ stroke: {_COLOURS[kind][1 + theme]}; }}"
+    yield f".afunix .wait {{ stroke: {_COLOURS['waited-edge'][1 + theme]}; }}"
     for number, accents in enumerate(ACCENTS):
         colour = accents[theme]
         yield f".afunix .dot.a{number}, .afunix .ink.a{number} {{ fill: {colour}; }}"

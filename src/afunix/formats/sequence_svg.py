@@ -8,13 +8,17 @@ colour. Text is escaped twice: `model.escaping` for what is no XML at all (contr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model.sequence import Arrow, Lifeline, Outcome, Step, Story, find_arrows
+from ..model.sequence import Arrow, Lifeline, Outcome, Step, Story, find_arrows, find_births, find_waits
 from .columns import display_width
-from .sequence import format_moment
-from .sequence_style import ACCENTS, style_sheet
-from .svg_text import Text, set_bold, set_mono, to_xml
+from .sequence_style import accent_of, style_sheet
+from .sequence_words import format_moment
+from .svg_signs import key_of, sign_of
+from .svg_signs import number as _n
+from .svg_text import Text, set_bold, set_mono, set_title, to_xml
+from .tracks import find_side, lay_tracks
 
 _MARGIN = 40
 _CELL, _LINE = 8.1, 20  # of the calls' 13 px: no common monospace font is wider than 0.62 em
@@ -22,9 +26,13 @@ _SMALL_CELL, _SMALL_LINE = 7.2, 18  # of 11.5 px: times, what the kernel holds, 
 _LABEL_CELL, _LABEL_LINE = 7.5, 17  # of an arrow's 12 px
 _NAME_SIZE, _NAME_LINE = 14, 20
 _TITLE_SIZE, _TITLE_LINE = 20, 28
-_TEXT = 32  # from a life line to its text
-_TRACKS = (10, 16, 22)  # from a life line to the arrows that go down beside it, side by side
-_GAP = 34  # between the end of the longest text and the next life line
+_WIDEST_TITLE = 1100  # a longer one is broken
+_QUESTION_SIZE, _QUESTION_LINE = 14, 21
+_KEY_SIZE, _KEY_LINE = 12, 18
+_TEXT = 32  # from a life line to its text; more where many arrows go down between them
+_FIRST_TRACK, _TRACK = 10, 6  # from a life line to the arrows that go down beside it, side by side
+_BESIDE = 10  # between them and a text
+_GAP = 34  # between the end of the longest text and the next life line; more as above
 _NARROWEST = 190
 _LONGEST_CALL, _LONGEST_LABEL, _LONGEST_DETAIL = 48, 34, 28  # cells; what is longer is wrapped
 _SHORTER_CALL = 36  # the same where four life lines and more stand side by side
@@ -67,13 +75,31 @@ class _Picture:
         self._arrows = find_arrows(story)
         self._longest = _LONGEST_CALL if len(story.lifelines) < 4 else _SHORTER_CALL
         self._heads = [_head(line) for line in story.lifelines]
+        self._tracks = lay_tracks(story)
+        self._reach = self._reaches()
         self._lives, self._width = self._place_lives()
-        self._tracks = _lay_tracks(story)
+        self._births, self._returns = find_births(story), find_waits(story)
+        self._tops: dict[int, float] = {}
         self._behind: list[str] = []
         self._paths: list[str] = []
         self._parts: list[str] = []
         self._begins: dict[int, float] = {}
         self._y: float = 0
+
+    def _reaches(self) -> dict[tuple[int, int], float]:
+        """How far the arrows beside each life line are from it, by line and side."""
+        reach: dict[tuple[int, int], float] = {}
+        for arrow, track in self._tracks.items():
+            place = self._story.steps[arrow.source].line, find_side(self._story, arrow)
+            reach[place] = max(reach.get(place, 0), _FIRST_TRACK + track * _TRACK)
+        return reach
+
+    def _reach_of(self, line: int, side: int) -> float:
+        return self._reach.get((line, side), 0)
+
+    def _text_of(self, line: int) -> float:
+        """From a life line to the texts of its steps."""
+        return max(float(_TEXT), self._reach_of(line, 1) + _BESIDE)
 
     def _place_lives(self) -> tuple[list[float], float]:
         """Where each life line is, and how wide the picture has to be."""
@@ -82,17 +108,21 @@ class _Picture:
         first = _MARGIN + max(self._heads[0].width / 2 if self._heads else 0, moments + 30 if moments else 0)
         lives = [first + sum(lanes[:line]) for line in range(len(lanes))]
         right = max([lives[-1] + self._heads[-1].width / 2, lives[-1] + lanes[-1] - _GAP] if lives else [0])
-        return lives, float(round(max(right + _MARGIN, 480)))
+        title = set_title(self._story.title, _WIDEST_TITLE, _TITLE_SIZE, _TITLE_LINE)
+        return lives, float(round(max(right, title.width + _MARGIN, 440) + _MARGIN + 0.5))
 
     def _lanes(self) -> list[float]:
         """How wide each lane has to be for its texts, its arrows' labels and the heads at its ends."""
         lanes = [float(_NARROWEST) for _ in self._heads]
         for step in self._story.steps:
             widths = self._call_text(step).width + 12, self._inside_text(step).width + 28
-            lanes[step.line] = max(lanes[step.line], _TEXT + max(widths) + _GAP)
+            gap = max(float(_GAP), self._reach_of(step.line + 1, -1) + _BESIDE)
+            lanes[step.line] = max(lanes[step.line], self._text_of(step.line) + max(widths) + gap)
         for arrow in (arrow for arrows in self._arrows.values() for arrow in arrows):
             lane = self._lane_of(arrow)
-            lanes[lane] = max(lanes[lane], _label_text(arrow.label).width + 2 * _TRACKS[-1] + 40)
+            beside = 44.0 if lane == self._ends(arrow)[1] == self._ends(arrow)[0] else 0.0
+            beside = max(beside, self._reach_of(lane, 1) + self._reach_of(lane + 1, -1))
+            lanes[lane] = max(lanes[lane], _label_text(arrow.label).width + beside + 40)
         for line, (one, other) in enumerate(zip(self._heads, self._heads[1:], strict=False)):
             lanes[line] = max(lanes[line], (one.width + other.width) / 2 + 28)
         return lanes
@@ -116,14 +146,20 @@ class _Picture:
 
     def document(self) -> str:
         self._draw_title()
-        top = self._draw_heads()
+        late = {line for lines in self._births.values() for line in lines}
+        self._draw_heads([line for line in range(len(self._heads)) if line not in late])
         for index, step in enumerate(self._story.steps):
+            if index in self._births:
+                self._y += 16
+                self._draw_heads(self._births[index])
             self._begins[index] = self._height_before(index) + self._y
             for arrow in self._arrows.get(index, ()):
                 self._draw_arrow(arrow)
             self._draw_step(index, step)
-        self._draw_lives(top)
+        self._draw_waits()
+        self._draw_lives()
         self._draw_key()
+        self._draw_notes()
         return self._wrapped(round(self._y + _MARGIN - 8))
 
     def _height_before(self, index: int) -> float:
@@ -149,14 +185,21 @@ class _Picture:
         )
 
     def _draw_title(self) -> None:
-        title = set_bold(self._story.title, self._width - 2 * _MARGIN, _TITLE_SIZE, _TITLE_LINE)
+        title = set_title(self._story.title, self._width - 2 * _MARGIN, _TITLE_SIZE, _TITLE_LINE)
         self._put(_MARGIN, _MARGIN + 16, title, "title")
         self._y = _MARGIN + title.height + 20
+        if self._story.question:
+            room = self._width - 2 * _MARGIN
+            question = set_bold(self._story.question, room, _QUESTION_SIZE, _QUESTION_LINE)
+            self._put(_MARGIN, self._y, question, "question quiet")
+            self._y += question.height + 8
 
-    def _draw_heads(self) -> float:
-        """The boxes, which end at one height; where the life lines begin."""
-        height = max((head.height for head in self._heads), default=0)
-        for line, (head, x) in enumerate(zip(self._heads, self._lives, strict=True)):
+    def _draw_heads(self, lines: Sequence[int]) -> None:
+        """The boxes of life lines that begin here; they end at one height."""
+        height = max((self._heads[line].height for line in lines), default=0)
+        for line in lines:
+            head, x = self._heads[line], self._lives[line]
+            self._tops[line] = self._y + height
             self._parts.append(
                 f'<rect class="head {_accent(line)}" x="{_n(x - head.width / 2)}" y="{_n(self._y)}"'
                 f' width="{_n(head.width)}" height="{_n(height)}" rx="10"/>'
@@ -164,48 +207,48 @@ class _Picture:
             first = self._y + (height - head.name.height - head.detail.height) / 2
             self._put(x, first + 15, head.name, "name", anchor="middle")
             self._put(x, first + head.name.height + 12, head.detail, "quiet small", anchor="middle")
-        self._y += height
-        top = self._y
-        self._y += 18
-        return top
+        self._y += height + 18
 
-    def _draw_lives(self, top: float) -> None:
+    def _draw_waits(self) -> None:
+        """A bar on the life line from where a call began to where it returned."""
+        for begin, end in self._returns.items():
+            x = self._lives[self._story.steps[begin].line]
+            self._paths.insert(
+                0,
+                f'<path class="wait" d="M{_n(x)} {_n(self._begins[begin])}V{_n(self._begins[end])}"/>',
+            )
+
+    def _draw_lives(self) -> None:
         self._y += 14
-        for x in self._lives:
-            self._behind.append(f'<path class="line" d="M{_n(x)} {_n(top)}V{_n(self._y)}m-7 0h14"/>')
+        for line, x in enumerate(self._lives):
+            self._behind.append(
+                f'<path class="line" d="M{_n(x)} {_n(self._tops[line])}V{_n(self._y)}m-7 0h14"/>'
+            )
         self._y += 4
 
     def _draw_step(self, index: int, step: Step) -> None:
         x, y = self._lives[step.line], self._begins[index]
+        begin = x + self._text_of(step.line)
         text = self._call_text(step)
         if self._moments:
             self._draw_moment(self._moments[index], x, y)
         if step.outcome in (Outcome.WAITED, Outcome.FAILED):
             kind = step.outcome.value
             self._parts.append(
-                f'<rect class="{kind}-tint {kind}-edge" x="{_n(x + _TEXT - 8)}" y="{_n(y - _LINE / 2 - 3)}"'
+                f'<rect class="{kind}-tint {kind}-edge" x="{_n(begin - 8)}" y="{_n(y - _LINE / 2 - 3)}"'
                 f' width="{_n(text.width + 16)}" height="{_n(text.height + 6)}" rx="7"/>'
             )
-        self._put(x + _TEXT, y + 4.5, text, _TEXT_CLASS[step.outcome])
-        self._draw_sign(step.outcome, step.line, x, y)
+        self._put(begin, y + 4.5, text, _TEXT_CLASS[step.outcome])
+        self._parts.append(sign_of(step.outcome, _accent(step.line), x, y))
         self._y = y - _LINE / 2 + text.height + 7
         if step.inside:
-            self._draw_inside(x + _TEXT - 8, step)
+            self._draw_inside(begin - 8, step)
 
     def _draw_moment(self, moment: str, x: float, y: float) -> None:
         right = self._lives[0] - 30
         self._put(right, y + 4, Text((moment,), _SMALL_LINE, 0), "quiet small", anchor="end")
         if x > self._lives[0]:
             self._behind.append(f'<path class="rule" d="M{_n(right + 10)} {_n(y)}H{_n(x)}"/>')
-
-    def _draw_sign(self, outcome: Outcome, line: int, x: float, y: float) -> None:
-        shape = {
-            Outcome.DONE: f'<circle class="dot {_accent(line)}" cx="{_n(x)}" cy="{_n(y)}" r="5"/>',
-            Outcome.WAITED: _sign("waited", x, y, "m0 -3.6v3.6l2.6 1.8"),
-            Outcome.FAILED: _sign("failed", x, y, "m-2.8 -2.8l5.6 5.6m0 -5.6l-5.6 5.6"),
-            Outcome.NOTE: f'<path class="page note-edge" d="M{_n(x)} {_n(y - 6)}l6 6l-6 6l-6 -6z"/>',
-        }
-        self._parts.append(shape[outcome])
 
     def _draw_inside(self, x: float, step: Step) -> None:
         text = self._inside_text(step)
@@ -227,8 +270,8 @@ class _Picture:
         side = -1 if target < source else 1
         x, end = self._lives[source], self._lives[target] - side * 4
         if source == target:
-            end = x + _TRACKS[-1] + 26
-        track = x + side * self._tracks.get(arrow.source, _TRACKS[0])
+            end = x + self._text_of(source) + 16
+        track = x + side * (_FIRST_TRACK + _TRACK * self._tracks.get(arrow, 0))
         if arrow.source > arrow.target:
             begin = f"M{_n(track)} {_n(y)}"
         else:
@@ -241,32 +284,33 @@ class _Picture:
             f'<path class="dot {_accent(source)}" d="M{_n(end)} {_n(y)}l{-10 * side} -5v10z"/>'
         )
         if arrow.label:
-            middle = self._middle(self._lane_of(arrow), source, side)
+            middle = self._middle(self._lane_of(arrow))
             if source == target:
-                middle = x + _TRACKS[-1] + 16 + label.width / 2
+                middle = x + self._text_of(source) + 6 + label.width / 2
             first = y - 8 - (len(label.lines) - 1) * _LABEL_LINE
             self._put(middle, first, label, f"label ink {_accent(source)}", anchor="middle")
 
-    def _middle(self, lane: int, source: int, side: int) -> float:
+    def _middle(self, lane: int) -> float:
         following = self._lives[lane + 1] if lane + 1 < len(self._lives) else self._width - _MARGIN
-        shift = _TRACKS[0] / 2 * (-1 if source == lane + 1 and side < 0 else 1)
-        return (self._lives[lane] + following) / 2 + shift
+        begin = self._lives[lane] + self._reach_of(lane, 1)
+        return (begin + following - self._reach_of(lane + 1, -1)) / 2
 
     def _draw_key(self) -> None:
-        met = {step.outcome for step in self._story.steps}
-        entries = [
-            (_sign("waited", 0, 0, "m0 -3.6v3.6l2.6 1.8"), "waited", Outcome.WAITED in met),
-            (_sign("failed", 0, 0, "m-2.8 -2.8l5.6 5.6m0 -5.6l-5.6 5.6"), "failed", Outcome.FAILED in met),
-            (_PANEL, "what the kernel holds", any(step.inside for step in self._story.steps)),
-        ]
         x = self._lives[0] if self._lives else _MARGIN
-        shown = [(sign, word) for sign, word, is_met in entries if is_met]
+        shown = key_of(self._story)
         if shown:
             self._y += 24
         for sign, word in shown:
             self._parts.append(f'<g transform="translate({_n(x)} {_n(self._y - 4)})">{sign}</g>')
             self._parts.append(f'<text class="key quiet" x="{_n(x + 16)}" y="{_n(self._y)}">{word}</text>')
             x += 16 + len(word) * 7.4 + 26
+
+    def _draw_notes(self) -> None:
+        self._y += 24 if self._story.notes else 0
+        for note in self._story.notes:
+            text = set_bold(note, self._width - 2 * _MARGIN, _KEY_SIZE, _KEY_LINE)
+            self._put(_MARGIN, self._y, text, "key quiet")
+            self._y += text.height
 
     def _put(self, x: float, y: float, text: Text, style: str, anchor: str = "start") -> None:
         """`text` from its first baseline down."""
@@ -285,43 +329,10 @@ _TEXT_CLASS = {
     Outcome.FAILED: "failed",
     Outcome.NOTE: "quiet note",
 }
-_PANEL = '<rect class="inside-tint" x="-8" y="-6" width="16" height="12" rx="3"/><rect class="inside-bar" x="-8" y="-6" width="3" height="12" rx="1.5"/>'  # noqa: E501
-
-
-def _lay_tracks(story: Story) -> dict[int, int]:
-    """How far from its life line each arrow goes down, by its step: those at the same time not on each other.
-
-    What leaves later is further inside: then none has to cross another that came from the same line.
-    """
-    chosen: dict[int, int] = {}
-    for index in reversed(range(len(story.steps))):
-        step = story.steps[index]
-        if step.to is None or not index < step.to < len(story.steps):
-            continue
-        side = story.steps[step.to].line < step.line
-        beside = [
-            chosen[other]
-            for other in range(index + 1, step.to)
-            if other in chosen
-            and story.steps[other].line == step.line
-            and (story.steps[story.steps[other].to or 0].line < step.line) == side
-        ]
-        chosen[index] = next((track for track in _TRACKS if track > max(beside, default=0)), _TRACKS[-1])
-    return chosen
 
 
 def _arrow_height(arrow: Arrow) -> float:
     return 22 + (_label_text(arrow.label).height - _LABEL_LINE if arrow.label else -10) + 6
-
-
-def _sign(kind: str, x: float, y: float, drawing: str) -> str:
-    """A round sign that is told apart by what is drawn in it."""
-    return (
-        f'<circle class="page" cx="{_n(x)}" cy="{_n(y)}" r="9"/>'
-        f'<circle class="{kind}-tint" cx="{_n(x)}" cy="{_n(y)}" r="7"/>'
-        f'<path class="sign {kind}-sign" d="M{_n(x - 7)} {_n(y)}a7 7 0 1 0 14 0a7 7 0 1 0 -14 0'
-        f'M{_n(x)} {_n(y)}{drawing}"/>'
-    )
 
 
 def _describe(story: Story) -> str:
@@ -331,18 +342,14 @@ def _describe(story: Story) -> str:
         words = [f"{story.lifelines[step.line].name}: {step.text}"]
         if step.outcome in (Outcome.WAITED, Outcome.FAILED):
             words.append(step.outcome.value)
-        if step.to is not None and 0 <= step.to < len(story.steps):
-            other = story.lifelines[story.steps[step.to].line].name
-            words.append(f"{step.arrow} to {other}" if step.arrow else f"to {other}")
+        for target, label in step.leads_to():
+            if 0 <= target < len(story.steps):
+                other = story.lifelines[story.steps[target].line].name
+                words.append(f"{label} to {other}" if label else f"to {other}")
         words += step.inside
         lines.append("; ".join(words))
     return ". ".join(lines)
 
 
 def _accent(line: int) -> str:
-    return f"a{line % len(ACCENTS)}"
-
-
-def _n(value: float) -> str:
-    """A coordinate, with no more digits than can be seen."""
-    return f"{value:.1f}".removesuffix(".0")
+    return f"a{accent_of(line)}"

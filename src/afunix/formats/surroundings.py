@@ -37,7 +37,8 @@ _MEANINGS = {
     "CONNECTED": "a dgram socket takes datagrams from anybody",
     "ECONNREFUSED": "no process has it open",
     "EPROTOTYPE": "a process has it open as stream or seqpacket",
-    "EPERM": "a dgram socket that has its peer",
+    "EPERM": "a dgram socket that has its peer, or an immutable file",
+    "EROFS": "a file on a read-only file system",
     "EAGAIN": "a dgram socket whose queue is full",
     "EACCES": "asking needs write permission",
 }
@@ -162,6 +163,9 @@ def _everything(facts: Facts) -> Iterator[str]:
         yield f"a dgram socket's connect: {word}" + (f" ({_MEANINGS[word]})" if word in _MEANINGS else "")
     for bound in facts.bound:
         yield from _the_socket(facts, bound)
+    for bound in facts.beneath:
+        yield f"bound to the file beneath the overlay, as {quote(bound.entry.address.format())}:"
+        yield from _the_socket(facts, bound)
     if not facts.is_complete:
         yield "the kernel's table by sock_diag(7): refused; /proc/net/unix has no queues and no files"
     yield from _those_elsewhere("in another mount namespace", facts.other_mounts)
@@ -204,7 +208,7 @@ def _the_socket(facts: Facts, bound: Bound) -> Iterator[str]:
     if entry.queued is not None:
         parts.append(f"{entry.queued} in a backlog of {entry.backlog}")
     if entry.unread:
-        parts.append(f"{entry.unread} bytes unread")
+        parts.append(f"{entry.unread} bytes unread" + (", its queue full" if bound.is_full else ""))
     if entry.uid is not None:
         parts.append(f"made by {describe_user(entry.uid, facts.known.users.get(entry.uid))}")
     yield ", ".join(parts)

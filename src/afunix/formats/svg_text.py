@@ -11,7 +11,7 @@ from html import escape as escape_xml
 
 from ..model.escaping import escape
 from .columns import display_width
-from .wrapping import wrap
+from .wrapping import wrap, wrap_clauses
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,12 @@ def set_mono(text: str, cells: int, cell: float, line_height: float, indent: int
 def set_bold(text: str, room: float, size: float, line_height: float) -> Text:
     """The same for what is set in the sans-serif font, at most `room` pixels wide."""
     lines = tuple(wrap(printable(text), room / size, measure=_bold_em))
+    return Text(lines, line_height, size * max(sum(map(_bold_em, line)) for line in lines))
+
+
+def set_title(text: str, room: float, size: float, line_height: float) -> Text:
+    """The same for a title: broken between its clauses, so that no command in it is torn."""
+    lines = tuple(wrap_clauses(printable(text), room / size, measure=_bold_em))
     return Text(lines, line_height, size * max(sum(map(_bold_em, line)) for line in lines))
 
 

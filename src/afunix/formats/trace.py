@@ -5,7 +5,8 @@
     accept(3) = 5  pid 4121 (afunix) uid 1000 (ana)
     read(5) = 0 (end of file)
 
-One table, event type to line. Events that are no calls have no line. Names are looked up by whoever is passed in.
+One table, event type to line. Events that are no calls have no line; that a socket's file was removed is one. Names are
+looked up by whoever is passed in.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class TraceFormat:
     def __init__(self, comm_of: LookUp, user_name: LookUp) -> None:
         self._user_name = user_name
         self._comm_of = comm_of
-        self._lines: dict[type[events.Event], Callable[..., str]] = {
+        self._lines: dict[type[events.Event], Callable[..., str | None]] = {
             events.Created: lambda e: f"{Call.SOCKET.value}({e.family_name}, {e.type_name}) = {e.fd}",
             events.Bound: lambda e: f"{Call.BIND.value}({e.fd}, {_name(e.address)})",
             events.Listening: _listen,
@@ -39,18 +40,21 @@ class TraceFormat:
             events.DescriptorsReceived: lambda e: _message("recvmsg", e),
             events.DescriptorsSent: lambda e: _message("sendmsg", e),
             events.HalfClosed: lambda e: f"{Call.SHUTDOWN.value}({e.fd}, {e.direction.value})",
+            events.Unlinked: lambda e: f"unlink({_name(e.address)})" if e.was_ours else None,
             events.Closed: lambda e: f"{Call.CLOSE.value}({e.fd})",
             events.CallFailed: _failed,
             events.ResetPassedOn: _reset,
         }
 
     def line(self, event: events.Event) -> str | None:
-        """The line for `event`, without newline; None if it is no call on a socket."""
+        """The line for `event`, without newline; None if it is no call."""
         render = self._lines.get(type(event))
         return None if render is None else render(event)
 
     def is_call(self, event: events.Event) -> bool:
         """Whether `event` has a line."""
+        if isinstance(event, events.Unlinked):
+            return event.was_ours  # what was left alone was not removed
         return type(event) in self._lines
 
     def _accept(self, event: events.Accepted) -> str:

@@ -15,6 +15,8 @@ Measure = Callable[[str], float]
 
 _SPACES = re.compile(r" +")
 _BREAKS_AFTER = re.compile(r"[,/;:)&|-]")
+_BREAKS_CLAUSE_AFTER = re.compile(r"[,;](?= )")
+_CLOSES = re.compile(r" *[,;:.)]")  # what no line begins with
 _HELD_TOGETHER = re.compile(r"(= ?(-1)?|^)$")  # a result stays on one line: `= -1 ECONNREFUSED`
 
 
@@ -53,7 +55,36 @@ def _break(text: str, fitting: int) -> int:
     ]
     if spaces and spaces[-1] * 3 >= fitting:
         return spaces[-1]
-    signs = [sign.end() for sign in _BREAKS_AFTER.finditer(text, 0, fitting)]
+    signs = [
+        sign.end() for sign in _BREAKS_AFTER.finditer(text, 0, fitting) if not _CLOSES.match(text, sign.end())
+    ]
     if signs and signs[-1] * 3 >= fitting:
         return signs[-1]
-    return spaces[-1] if spaces else fitting
+    return spaces[-1] if spaces else _before_closing(text, fitting)
+
+
+def _before_closing(text: str, fitting: int) -> int:
+    """`fitting`, or so much less that the next line does not begin with what closes this one."""
+    for end in range(fitting, max(1, fitting - 3), -1):
+        if not _CLOSES.match(text, end) and not _is_joined(text[end]):
+            return end
+    return fitting
+
+
+def _is_joined(character: str) -> bool:
+    """Does it belong to the character before it? Then no line begins with it."""
+    return not display_width(character)
+
+
+def wrap_clauses(text: str, width: float, measure: Measure = display_width) -> list[str]:
+    """The same for a title: broken after a comma or a semicolon, elsewhere only in a clause that is itself too long."""
+    lines: list[str] = []
+    begin = 0
+    for end in [*(sign.end() for sign in _BREAKS_CLAUSE_AFTER.finditer(text)), len(text)]:
+        clause, begin = text[begin:end].lstrip(" "), end
+        longer = f"{lines[-1]} {clause}" if lines else clause
+        if sum(map(measure, longer)) <= width:
+            lines[-1:] = [longer]
+        else:
+            lines += wrap(clause, width, measure=measure)
+    return lines

@@ -3,34 +3,35 @@
     /var/run/app.sock, where /var/run is a link to /run:     /  /var  /var/run → /run  /  /run  /run/app.sock
 
 Every step is held open by an O_PATH descriptor while its name in it is looked up, so that what is told of one step is
-of one inode, and paths of any length work. Nothing but lstat is asked of a file: no right on it is needed, no server
-notices. What the modes mean is judged in `model.permission`; links in /proc are followed by the kernel, because
-their text is no path.
+of one inode, and paths of any length work. Nothing but lstat is asked of a file, and of a directory whether we may
+search it: no right is needed, no server notices. What the modes mean is judged in `model.permission`; links in /proc
+are followed by the kernel, because their text is no path.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 import struct
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from ..model.ownership import FileKind
 from ..model.permission import AclEntry, AclTag, Rights
 from ..model.socket_table import FileIdentity
 from ..model.surroundings import Component, Mount
+from .mounts import mount_id, read_mounts
 
 _MOST_LINKS = 40
 """MAXSYMLINKS of the kernel, path_resolution(7)."""
 
 _LONGEST_PATH = 4095
 _MOST_NAMES = 20_000
-"""Of a directory in which a near name is looked for; one with more is left alone."""
+"""Of a directory in which a near name is looked for; those beyond are not looked at."""
 
 _HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLLOW = os.O_PATH | os.O_CLOEXEC
@@ -44,16 +45,21 @@ _ACL_ENTRY = struct.Struct("<HHI")
 _NAMING = (AclTag.USER, AclTag.NAMED_GROUP)
 
 _OVERFLOW_ID = 65534
-_MOUNT_ID = re.compile(rb"^mnt_id:\t([0-9]+)", re.MULTILINE)
-_OCTAL = re.compile(rb"\\([0-7]{3})")
+_ALL_IDS = 0xFFFFFFFF
+"""How many ids the first user namespace has; one with fewer shows the others as the overflow id."""
 
 
 @dataclass(slots=True)
 class Approach:
-    """The steps that were gone. `sockets`: names of socket files in the directory where the last one is missing."""
+    """The steps that were gone.
+
+    `beside`: names that may be sockets' in the directory where the last one is missing, if they were asked for. `fd`
+    holds the last step, -1 where the way did not end at a file; it is `gone_to`'s, and closed at its end.
+    """
 
     way: tuple[Component, ...]
-    sockets: tuple[bytes, ...] = ()
+    beside: tuple[bytes, ...] = ()
+    fd: int = -1
 
 
 @dataclass(slots=True)
@@ -70,26 +76,45 @@ class _Walk:
     path: bytes
     names: deque[_Name]
     must_be_directory: bool
+    root: bytes = b"/"
+    wants_beside: bool = False
     mounts: dict[int, Mount] = field(default_factory=dict)
     links: int = 0
     way: list[Component] = field(default_factory=list)
-    sockets: tuple[bytes, ...] = ()
+    beside: tuple[bytes, ...] = ()
 
 
-def approach(path: bytes) -> Approach:
-    """Go the way to `path`, relative ones from here. It ends at the file, or where it cannot go on, and then says why."""
+@contextmanager
+def gone_to(path: bytes, *, root: bytes = b"/", beside: bool = False) -> Iterator[Approach]:
+    """Go the way to `path`, relative ones from here. It ends at the file, or where it cannot go on, and then says why.
+
+    An absolute path, and an absolute link, begins at `root`, and `..` does not lead out of it: with /proc/PID/root
+    the path is that of another process. With `beside` the names beside a missing one are told.
+
+    Raises:
+        OSError: there is no such `root`, or it may not be looked into.
+    """
     if len(path) > _LONGEST_PATH:
-        return Approach((Component(path, error=errno.ENAMETOOLONG, is_final=True),))
+        yield Approach((Component(path, error=errno.ENAMETOOLONG, is_final=True),))
+        return
     names = deque(map(_Name, _names_in(path)))
-    start = b"/" if path.startswith(b"/") else b"."
-    walk = _Walk(os.open(start, _FOLLOW), start, names, path.endswith(_OF_DIRECTORIES), read_mounts())
+    start = root if path.startswith(b"/") else b"."
+    must_be_directory = path.endswith(_OF_DIRECTORIES)
+    walk = _Walk(os.open(start, _FOLLOW), start, names, must_be_directory, root, beside, read_mounts())
     try:
         walk.way.append(_seen(walk, walk.fd, start, is_final=not names))
         while walk.names and _advance(walk):
             pass
+        is_there = not walk.way[-1].error
+        yield Approach(tuple(walk.way), walk.beside, walk.fd if is_there else -1)
     finally:
         os.close(walk.fd)
-    return Approach(tuple(walk.way), walk.sockets)
+
+
+def approach(path: bytes, *, root: bytes = b"/", beside: bool = False) -> Approach:
+    """The same without holding the end."""
+    with gone_to(path, root=root, beside=beside) as gone:
+        return replace(gone, fd=-1)
 
 
 def _advance(walk: _Walk) -> bool:
@@ -98,6 +123,9 @@ def _advance(walk: _Walk) -> bool:
     if here.kind is not FileKind.DIRECTORY:
         return False
     name = walk.names.popleft()
+    if name.text == b".." and walk.root != b"/" and here.identity == walk.way[0].identity:
+        walk.way[-1] = replace(here, is_final=not walk.names)
+        return True  # the root of another process has nothing above it
     path = _joined(walk.path, name.text)
     is_final = not walk.names
     try:
@@ -105,10 +133,10 @@ def _advance(walk: _Walk) -> bool:
     except OSError as error:
         number = error.errno or errno.EIO
         walk.way.append(Component(path, behind=name.behind, is_final=is_final, error=number))
-        if number == errno.ENOENT:
-            walk.sockets = _sockets_in(walk.fd)
+        if number == errno.ENOENT and walk.wants_beside:
+            walk.beside = _beside(walk.fd)
         return False
-    begins = name.text != b".." and _mount_id(fd) != _mount_id(walk.fd)
+    begins = name.text != b".." and mount_id(fd) != mount_id(walk.fd)
     step = replace(_seen(walk, fd, path, is_final=is_final), behind=name.behind, is_mount_point=begins)
     if step.kind is FileKind.SYMLINK:
         return _follow(walk, fd, step)
@@ -135,7 +163,7 @@ def _follow(walk: _Walk, fd: int, link: Component) -> bool:
     walk.names.extendleft(_Name(text, behind) for text in reversed(_names_in(target)))
     walk.must_be_directory |= link.is_final and target.endswith(_OF_DIRECTORIES)
     if target.startswith(b"/"):
-        _stand_on(walk, os.open("/", _FOLLOW), b"/")
+        _stand_on(walk, os.open(walk.root, _FOLLOW), walk.root)
     walk.way.append(_seen(walk, walk.fd, walk.path, is_final=not walk.names))
     return True
 
@@ -183,9 +211,14 @@ def _seen(walk: _Walk, fd: int, path: bytes, *, is_final: bool) -> Component:
         target=os.readlink(b"", dir_fd=fd) if kind is FileKind.SYMLINK else None,
         is_final=is_final,
         identity=FileIdentity(file.st_dev, file.st_ino),
-        mount=walk.mounts.get(_mount_id(fd)),
+        mount=walk.mounts.get(mount_id(fd)),
         is_empty=_is_empty(fd) if is_final and kind is FileKind.DIRECTORY else None,
+        may_search=_may_search(fd) if kind is FileKind.DIRECTORY else None,
     )
+
+
+def _may_search(fd: int) -> bool:
+    return os.access(f"/proc/self/fd/{fd}", os.X_OK, effective_ids=True)
 
 
 def rights_of(fd: int, file: os.stat_result) -> Rights:
@@ -196,7 +229,8 @@ def rights_of(fd: int, file: os.stat_result) -> Rights:
         file.st_uid,
         file.st_gid,
         acl=None if is_link else _read_acl(fd),
-        is_mapped=_is_mapped(file),
+        knows_uid=_is_known(file.st_uid, "uid"),
+        knows_gid=_is_known(file.st_gid, "gid"),
         is_directory=stat.S_ISDIR(file.st_mode),
     )
 
@@ -225,22 +259,24 @@ def _read_acl(fd: int) -> tuple[AclEntry, ...] | None:
         return None  # there is none, or the file system has no such thing
 
 
-def _is_mapped(file: os.stat_result) -> bool:
-    """Are both owners known here? An unknown one is shown as 65534, which may also be known."""
-    return all(
-        ident != _OVERFLOW_ID or _maps(f"/proc/self/{table}")
-        for ident, table in ((file.st_uid, "uid_map"), (file.st_gid, "gid_map"))
-    )
-
-
-def _maps(table: str) -> bool:
-    """Is the overflow id one that our user namespace has (user_namespaces(7))?"""
+def _is_known(ident: int, kind: str) -> bool:
+    """Is that owner's id his own? One without a number in our user namespace shows as the overflow id."""
+    if ident not in (_OVERFLOW_ID, _overflow_id(kind)):
+        return True
     try:
-        with open(table, "rb") as file:
+        with open(f"/proc/self/{kind}_map", "rb") as file:
             rows = [[*map(int, row.split())] for row in file]
     except OSError:
         return True
-    return any(first <= _OVERFLOW_ID < first + count for first, _, count in rows)
+    return any(count >= _ALL_IDS for _, _, count in rows)
+
+
+def _overflow_id(kind: str) -> int:
+    try:
+        with open(f"/proc/sys/kernel/overflow{kind}", "rb", buffering=0) as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return _OVERFLOW_ID
 
 
 def _is_empty(fd: int) -> bool | None:
@@ -251,66 +287,20 @@ def _is_empty(fd: int) -> bool | None:
         return None
 
 
-def _sockets_in(fd: int) -> tuple[bytes, ...]:
-    """Names of the socket files in a directory; none if it may not be read."""
-    found = []
+def _beside(fd: int) -> tuple[bytes, ...]:
+    """Names in a directory of what is no regular file, directory or link; none if it may not be read."""
     try:
         with os.scandir(b"/proc/self/fd/%d" % fd) as files:
-            for at, file in enumerate(files):
-                if at >= _MOST_NAMES:
-                    break
-                if _is_socket(file):
-                    found.append(file.name)
+            return tuple(file.name for file in islice(files, _MOST_NAMES) if _may_be_socket(file))
     except OSError:
-        pass
-    return tuple(sorted(found))
+        return ()
 
 
-def _is_socket(file: os.DirEntry[bytes]) -> bool:
-    if file.is_file(follow_symlinks=False) or file.is_dir(follow_symlinks=False) or file.is_symlink():
-        return False
-    try:
-        return stat.S_ISSOCK(file.stat(follow_symlinks=False).st_mode)
-    except OSError:
-        return False
-
-
-# Mounts
-
-
-def read_mounts() -> dict[int, Mount]:
-    """Every mount of our namespace by its number; none without /proc."""
-    try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            return dict(parse_mounts(file.read()))
-    except OSError:
-        return {}
-
-
-def parse_mounts(table: bytes) -> Iterator[tuple[int, Mount]]:
-    """The lines of proc_pid_mountinfo(5): `36 35 98:0 /root /point ro,… shared:1 - ext4 /dev/sda rw`."""
-    for row in table.splitlines():
-        before, dash, after = row.partition(b" - ")
-        fields, origin = before.split(b" "), after.split(b" ")
-        if not dash or len(fields) < 6 or len(origin) < 3:
-            continue
-        options = {*fields[5].split(b","), *origin[2].split(b",")}
-        file_system = origin[0].decode("ascii", "replace")
-        yield int(fields[0]), Mount(_plain(fields[4]), _plain(fields[3]), file_system, b"ro" in options)
-
-
-def _plain(text: bytes) -> bytes:
-    """Blanks, tabs, newlines and backslashes are written in octal."""
-    return _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 255]), text)
-
-
-def _mount_id(fd: int) -> int:
-    try:
-        with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
-            found = _MOUNT_ID.search(file.read())
-    except OSError:
-        return -1
-    return int(found[1]) if found is not None else -1
+def _may_be_socket(file: os.DirEntry[bytes]) -> bool:
+    """Without a look at each file: there may be thousands, and the few that are near are looked at later."""
+    return not (
+        file.is_file(follow_symlinks=False) or file.is_dir(follow_symlinks=False) or file.is_symlink()
+    )
 
 
 @contextmanager

@@ -114,11 +114,12 @@ def has_peer(sock: SocketType) -> bool:
 
 
 def close_socket(sock: SocketType, observer: Observer | None = None) -> None:
+    fd = sock.fileno()
+    sock.close()
     if observer is not None:
         from ..model.events import Closed
 
-        observer(Closed(sock.fileno()))
-    sock.close()
+        observer(Closed(fd))
 
 
 def take_connected(address: Address) -> socket.socket:

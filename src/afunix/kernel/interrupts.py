@@ -39,6 +39,7 @@ class Interrupts:
         self._wakeup_before = -1
 
     def __enter__(self) -> Interrupts:
+        """Raises: AfunixError, if RLIMIT_NOFILE is too low. OSError: no descriptor is free."""
         self.fd, self._write_fd = _high_pipe()
         self._wakeup_before = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for number in self._signals:
@@ -71,8 +72,18 @@ def _high_pipe() -> tuple[int, int]:
     """A non-blocking, close-on-exec pipe that leaves the low numbers to sockets."""
     low = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        read_fd, write_fd = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD) for fd in low)
+        read_fd, write_fd = map(_move_up, low)
     finally:
         for fd in low:
             os.close(fd)
     return read_fd, write_fd
+
+
+def _move_up(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD)
+    except OSError:
+        from .limits import require_descriptors  # late: hardly ever needed
+
+        require_descriptors(_FIRST_FD + 2)  # EINVAL, which says nothing, is RLIMIT_NOFILE
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD)

@@ -5,8 +5,28 @@ from __future__ import annotations
 import os
 import resource
 
+from ..model.errors import AfunixError
+
 RESERVED = 16
 """Kept for what a server opens besides clients: a pipe, a lock, a look at /proc."""
+
+
+def require_descriptors(count: int) -> None:
+    """See to it that a process may have `count` descriptors open, by raising the soft limit as far as that takes.
+
+    Raises:
+        AfunixError: the hard limit of RLIMIT_NOFILE is lower.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= count:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    except (OSError, ValueError):
+        raise AfunixError(
+            f"{hard} descriptors may be open in a process (RLIMIT_NOFILE), and {count} are needed (EMFILE)",
+            hint=f"allow more with 'ulimit -n {max(1024, count)}', or whoever started this shell has to",
+        ) from None
 
 
 def raise_descriptor_limit() -> int:

@@ -332,10 +332,10 @@ class Listener:
             return
         self._end_thread()
         self.unlink()
-        if self._observer is not None:
-            self._observer(Closed(self.fd))
-        self.fd = -1
+        fd, self.fd = self.fd, -1
         self.socket.close()
+        if self._observer is not None:
+            self._observer(Closed(fd))
 
     def _end_thread(self) -> None:
         thread, self._thread = self._thread, None

@@ -10,23 +10,21 @@ Facts for the words of a finding: processes come and go, and what is gone is lef
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ..model.address import Address
 from ..model.ownership import FileKind, Sighting, Verdict, judge
 from ..model.socket_table import SocketEntry, TableState
 from ..model.surroundings import Elsewhere
+from .approach import gone_to
 from .owners import find_owners, leads_to
 from .proc_net_unix import parse
-from .processes import all_pids, count_alive
+from .processes import alive, all_pids
 from .sighting import probe
 
 _MOST_ASKED = 256
 """Namespaces that are looked into: more than a machine full of containers has of interest, and a bound."""
-
-_MOST_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def other_namespaces() -> Namespaces:
             continue  # it has ended
     networks.pop(own_network, None)
     places.pop(own_place, None)
-    return Namespaces(tuple(networks.values()), tuple(places.values()), count_alive(denied))
+    return Namespaces(tuple(networks.values()), tuple(places.values()), len(alive(denied)))
 
 
 def bearers_of_abstract(address: Address, networks: Iterable[int]) -> list[Elsewhere]:
@@ -63,7 +61,7 @@ def bearers_of_abstract(address: Address, networks: Iterable[int]) -> list[Elsew
         (pid, entry)
         for pid in _first(networks)
         for entry in _table_of(pid)
-        if entry.address == address and _is_bound(entry)
+        if entry.address == address and entry.is_bound_itself
     ]
     owners = find_owners({entry.inode for _, entry in found}) if found else None
     bearers = []
@@ -76,10 +74,10 @@ def bearers_of_abstract(address: Address, networks: Iterable[int]) -> list[Elsew
 def bearers_of_path(address: Address, file: os.stat_result, networks: Iterable[int]) -> list[Elsewhere]:
     """Sockets in the network namespaces of those processes that were bound to that very file."""
     base = os.path.basename(address.name)
-    found = []
+    found: list[Elsewhere] = []
     for pid in _first(networks):
         for entry in _table_of(pid):
-            if os.path.basename(entry.address.name) == base and _is_bound(entry):
+            if os.path.basename(entry.address.name) == base and entry.is_bound_itself:
                 owners = find_owners({entry.inode}).of(entry.inode)
                 owner = next((o for o in owners if leads_to(o.pid, entry.address.name, file)), None)
                 if owner is not None:
@@ -87,70 +85,44 @@ def bearers_of_path(address: Address, file: os.stat_result, networks: Iterable[i
     return found
 
 
-def bearers_in_other_mounts(path: bytes, places: Iterable[int]) -> list[Elsewhere]:
-    """Sockets at the absolute `path` as those processes see it, that a process has open."""
+def bearers_in_other_mounts(
+    path: bytes, places: Iterable[int], *, is_alive: Callable[[os.stat_result], bool] = lambda file: False
+) -> list[Elsewhere]:
+    """Sockets at the absolute `path` as those processes see it, that a process has open.
+
+    `is_alive`: whether the caller's table has that file; only one that it does not have is probed.
+    """
     found: list[Elsewhere] = []
     known: set[tuple[int, int]] = set()
     for pid in _first(places):
-        way = _within(b"/proc/%d/root" % pid, path)
-        try:
-            file = os.lstat(way)
-        except OSError:
-            continue
-        if stat.S_ISSOCK(file.st_mode) and (file.st_dev, file.st_ino) not in known and _is_held(way):
+        seen = _socket_at(path, pid, is_alive)
+        if seen is not None and (seen[1].st_dev, seen[1].st_ino) not in known:
+            way, file = seen
             known.add((file.st_dev, file.st_ino))
             owner = next((one.owner for one in bearers_of_path(Address.pathname(path), file, [pid])), None)
             found.append(Elsewhere(owner, way=way, through=pid))
     return found
 
 
-def _within(root: bytes, path: bytes) -> bytes:
-    """Where `path` leads inside of `root`: the kernel takes an absolute link on the way from *our* root."""
-    names = [name for name in path.split(b"/") if name not in (b"", b".")]
-    way: list[bytes] = []
-    links = 0
-    while names:
-        name = names.pop(0)
-        if name == b"..":
-            way = way[:-1]
-            continue
-        target = _link(b"/".join([root, *way, name]))
-        links += target is not None
-        if target is None or links > _MOST_LINKS:
-            way.append(name)
-            continue
-        if target.startswith(b"/"):
-            way = []
-        names = [part for part in target.split(b"/") if part not in (b"", b".")] + names
-    return b"/".join([root, *way])
-
-
-def _link(path: bytes) -> bytes | None:
+def _socket_at(
+    path: bytes, pid: int, is_alive: Callable[[os.stat_result], bool]
+) -> tuple[bytes, os.stat_result] | None:
+    """The way from here, and the file; None if there is no socket that a process holds: a stale one is no help."""
     try:
-        return os.readlink(path)
+        with gone_to(path, root=b"/proc/%d/root" % pid) as gone:
+            last = gone.way[-1]
+            if last.kind is not FileKind.SOCKET or not last.is_final:
+                return None
+            file = os.fstat(gone.fd)
+            if not is_alive(file) and judge(Sighting(FileKind.SOCKET, probe(gone.fd))) is Verdict.STALE:
+                return None
+            return last.path, file
     except OSError:
-        return None
+        return None  # it has ended
 
 
 def _first(pids: Iterable[int]) -> Iterator[int]:
     return (pid for _, pid in zip(range(_MOST_ASKED), pids, strict=False))
-
-
-def _is_held(way: bytes) -> bool:
-    """Does a process have it open? A stale one is no better than the one that is missing."""
-    try:
-        fd = os.open(way, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return judge(Sighting(FileKind.SOCKET, probe(fd))) is not Verdict.STALE
-    finally:
-        os.close(fd)
-
-
-def _is_bound(entry: SocketEntry) -> bool:
-    """What a listener accepted bears its name too."""
-    return entry.type == "dgram" or entry.state is not TableState.CONNECTED
 
 
 def _table_of(pid: int) -> list[SocketEntry]:

@@ -1,7 +1,8 @@
 """After a connect(2) that failed: what is there, and where the way to it ends. Facts for `model.refusal`.
 
 Everything is looked at a moment later, so a fact may be newer than the errno; it is for the words only.
-Nothing is changed, and nobody is connected to: the probe is a datagram socket (see `sighting.probe`).
+Nothing is changed, and no server notices: the probe of `sighting` is made only after ECONNREFUSED, where no datagram
+server can be met.
 """
 
 from __future__ import annotations

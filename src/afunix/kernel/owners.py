@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 from ..model.address import AddressKind
 from ..model.ownership import Holder
-from ..model.socket_table import Owner, SocketEntry, TableState
+from ..model.socket_table import Owner, SocketEntry
 from .names import comm_of
-from .processes import all_pids, count_alive
+from .processes import alive, all_pids
 from .socket_table import read_table
 
 __all__ = [
@@ -37,10 +37,10 @@ _THROUGH_DESCRIPTOR = b"/proc/self/fd/"
 
 @dataclass(slots=True)
 class Owners:
-    """Who has which socket open, as far as it may be seen; `unreadable` processes may not be looked into."""
+    """Who has which socket open, as far as it may be seen; the processes `denied` may not be looked into."""
 
     by_inode: dict[int, list[Owner]] = field(default_factory=dict)
-    unreadable: int = 0
+    denied: frozenset[int] = frozenset()
 
     def of(self, inode: int) -> list[Owner]:
         """The processes that have the socket `inode` open, by pid and descriptor; empty if none can be seen."""
@@ -61,7 +61,7 @@ def find_owners(inodes: Collection[int] | None = None) -> Owners:
             comm, uid = comm_of(pid), effective_uid(pid)
             for fd, inode in found:
                 owners.by_inode.setdefault(inode, []).append(Owner(pid, fd, comm, uid))
-    owners.unreadable = count_alive(denied)
+    owners.denied = frozenset(alive(denied))
     return owners
 
 
@@ -119,9 +119,7 @@ def _bound(is_wanted: Callable[[SocketEntry], bool]) -> dict[int, bytes]:
     except OSError:
         return {}
     return {
-        entry.inode: entry.address.name
-        for entry in sockets
-        if is_wanted(entry) and (entry.type == "dgram" or entry.state is not TableState.CONNECTED)
+        entry.inode: entry.address.name for entry in sockets if is_wanted(entry) and entry.is_bound_itself
     }
 
 

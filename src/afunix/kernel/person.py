@@ -45,10 +45,11 @@ def person_called(user: str) -> Person:
     """
     import pwd
 
+    is_number = user.isascii() and user.isdigit()
     try:
-        entry = pwd.getpwuid(_number(user)) if user.isdecimal() else pwd.getpwnam(user)
+        entry = pwd.getpwuid(_number(user)) if is_number else pwd.getpwnam(user)
     except (KeyError, ValueError):
-        if not user.isdecimal():
+        if not is_number:
             raise AddressError(
                 f"there is no user {quote(user)}", hint="give a user's name, or a number"
             ) from None

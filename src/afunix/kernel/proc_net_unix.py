@@ -3,8 +3,9 @@
     Num               RefCount Protocol Flags    Type St Inode Path
     0000000000000000: 00000002 00000000 00010000 0001 01 24910 /run/app.sock
 
-It has no peers and no queues. A name is printed raw: one with a newline in it looks like two rows, so that an
-inode which comes twice is believed neither time about its name. An abstract name begins with `@` and has `@` for
+It has no peers and no queues. A name is printed raw: one with a newline in it looks like two rows. So an inode which
+comes twice is believed neither time about its name, and a row is to be believed only if a process has such a socket,
+or if its name `answers`. An abstract name begins with `@` and has `@` for
 each NUL, exactly like a file of that name, and is taken for abstract. `/proc/PID/net/unix` is that of another
 network namespace.
 """
@@ -12,10 +13,14 @@ network namespace.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 
 from ..model.address import Address
+from ..model.errors import AfunixError
+from ..model.ownership import FileKind, Sighting, Verdict, judge
 from ..model.socket_table import SocketEntry, TableState
+from .pathname import kernel_name
 
 _ROW = re.compile(
     rb"[0-9a-fA-F]+: [0-9A-F]{8} [0-9A-F]{8} ([0-9A-F]{8}) ([0-9A-F]{4}) ([0-9A-F]{2}) +([0-9]+)(?: (.+))?"
@@ -52,3 +57,15 @@ def _address(shown: bytes | None) -> Address:
     if shown is None:
         return Address.from_kernel(b"")
     return Address.from_kernel(b"\0" + shown[1:] if shown.startswith(b"@") else shown)
+
+
+def answers(address: Address) -> bool:
+    """Is a socket behind that name? Asked by connecting a datagram socket, of which a datagram server keeps a trace."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        try:
+            with kernel_name(address) as name:
+                answer = sock.connect_ex(name)
+        except (AfunixError, OSError):
+            return False
+    return judge(Sighting(FileKind.SOCKET, answer)) is Verdict.LIVE

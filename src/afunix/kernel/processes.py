@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 
 _ENDED = b"ZX"
@@ -10,6 +11,9 @@ _ENDED = b"ZX"
 
 _STOPPED = b"Tt"
 """By a signal, by a tracer."""
+
+
+_HIDES = re.compile(rb"hidepid=(?!0|off)")
 
 
 def all_pids() -> list[int]:
@@ -30,10 +34,20 @@ def is_stopped(pid: int) -> bool:
     return _is_one_of(state_of(pid), _STOPPED)
 
 
-def count_alive(pids: Iterable[int]) -> int:
-    """How many of them run. To look into one that is about to end is refused (EACCES) as if it were another user's."""
-    states = (state_of(pid) for pid in pids)
-    return sum(bool(state) and not _is_one_of(state, _ENDED) for state in states)
+def alive(pids: Iterable[int]) -> list[int]:
+    """Those that run. To look into one that is about to end is refused (EACCES) as if it were another user's."""
+    states = ((pid, state_of(pid)) for pid in pids)
+    return [pid for pid, state in states if state and not _is_one_of(state, _ENDED)]
+
+
+def are_hidden() -> bool:
+    """Does /proc hide other users' processes (its mount option hidepid)?"""
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            rows = file.read().splitlines()
+    except OSError:
+        return False
+    return any(b" - proc " in row and _HIDES.search(row) for row in rows)
 
 
 def _is_one_of(state: bytes, letters: bytes) -> bool:

@@ -15,7 +15,7 @@ import functools
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..model.address import Address
@@ -80,8 +80,32 @@ def read_table() -> Table:
     try:
         return Table({entry.inode: entry for entry in _ask(0, _DUMP)}, True)
     except OSError:
-        with open("/proc/net/unix", "rb", buffering=0) as file:
-            return Table({entry.inode: entry for entry in parse(_read_all(file.fileno()))}, False)
+        return _read_proc_net_unix()
+
+
+def _read_proc_net_unix() -> Table:
+    with open("/proc/net/unix", "rb", buffering=0) as file:
+        return Table({entry.inode: entry for entry in parse(_read_all(file.fileno()))}, False)
+
+
+def entries_of(inodes: Iterable[int], *, may_read_all: bool = True) -> Table | None:
+    """The sockets with those inodes, as far as they are there, each by a question of its own.
+
+    Where sock_diag is refused, the whole of /proc/net/unix is read once; None if that is not wanted, for it takes
+    its time where there are many sockets.
+
+    Raises:
+        OSError: as `read_table`.
+    """
+    wanted = list(inodes)
+    try:
+        found = [_entry_by_question(inode) for inode in wanted]
+    except OSError:
+        if not may_read_all:
+            return None
+        table = _read_proc_net_unix().sockets
+        return Table({inode: table[inode] for inode in wanted if inode in table}, False)
+    return Table({entry.inode: entry for entry in found if entry is not None}, True)
 
 
 def entry_of(inode: int) -> SocketEntry | None:
@@ -91,11 +115,16 @@ def entry_of(inode: int) -> SocketEntry | None:
         OSError: as `read_table`.
     """
     try:
+        return _entry_by_question(inode)
+    except OSError:
+        return read_table().sockets.get(inode)
+
+
+def _entry_by_question(inode: int) -> SocketEntry | None:
+    try:
         return next(_ask(inode, 0), None)
     except FileNotFoundError:
         return None
-    except OSError:
-        return read_table().sockets.get(inode)
 
 
 def _ask(inode: int, flags: int) -> Iterator[SocketEntry]:

@@ -6,13 +6,15 @@
     the probe says that it lives, no table has it   a process in another network namespace holds it
     neither                                         it cannot be told
 
-The probe's answers are explained in `model.ownership`; the sentences are `model.refusal`'s.
+The probe is made only where the table leaves it open. Its answers are explained in `model.ownership`; the sentences are
+`model.refusal`'s.
 """
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
 
 from .elsewhere import of_the_mount, of_those_elsewhere
 from .errors import errno_name
@@ -63,6 +65,15 @@ def foremost(facts: Facts) -> Bound | None:
 
 def _stale(facts: Facts, file: Component) -> Finding:
     finding = refused(facts, Code.STALE, errno.ECONNREFUSED, found=file)
+    if any(step.leads_to_a_descriptor for step in facts.way[-2:-1]):
+        return altered(
+            replace(finding, code=Code.DESCRIPTOR),
+            what=f"{quote(facts.address.format())} leads to a socket that a process has open (ECONNREFUSED)",
+            why="that is a descriptor, not a name; only a name that a server was bound to can be connected to",
+            hint="'afunix ls' shows the names of sockets",
+        )
+    if facts.beneath:
+        return _of_the_overlay(finding, facts.beneath[0])
     if file.is_mount_point:
         return altered(
             finding,
@@ -75,6 +86,19 @@ def _stale(facts: Facts, file: Component) -> Finding:
         why="no process has this socket open: its server ended and left the file",
         hint="start its server; 'afunix serve' replaces stale socket files, one that does not (EADDRINUSE) needs it removed",
         command=f"rm {path_word(file.path)}",
+    )
+
+
+def _of_the_overlay(finding: Finding, beneath: Bound) -> Finding:
+    """What overlayfs shows has an inode of its own, and the kernel compares inodes."""
+    entry = beneath.entry
+    return altered(
+        finding,
+        what=finding.what.replace("stale socket file, ", ""),
+        why=f"an overlay shows the file, and its copy is another inode: {holders(beneath.owners)} by the file beneath,"
+        f" as {quote(entry.address.format())}",
+        hint="connect by the path of the layer that the server was bound in; or have the server make its socket in the"
+        " overlay",
     )
 
 
@@ -97,13 +121,40 @@ def of_the_bound(facts: Facts, bound: Bound) -> Iterator[Finding]:
 
 
 def _of_the_datagrams(facts: Facts, bound: Bound) -> Iterator[Finding]:
-    if facts.probe == errno.EPERM or (
-        facts.probe not in _ALIVE and bound.entry.state is TableState.CONNECTED
-    ):
+    if facts.probe == errno.EPERM or bound.entry.peer is not None:
         yield _has_its_peer(facts, bound.owners)
         return
     yield _live(facts, bound)
+    yield from _of_the_queue(facts, bound)
     yield from _of_the_stopped(facts, bound)
+
+
+def _of_the_queue(facts: Facts, bound: Bound) -> Iterator[Finding]:
+    """A datagram socket is connected to however full its queue is; then sending waits (unix_dgram_sendmsg)."""
+    if facts.answer is not None and facts.answer.is_full:
+        return  # told of the answer
+    unread = bound.entry.unread
+    if bound.is_full:
+        yield _queue_full(facts)
+    elif unread and bound.is_full is None:
+        yield Finding(
+            Code.UNREAD,
+            Severity.WARNING,
+            f"datagrams wait unread at {quote(facts.address.format())}, the first of {unread} bytes",
+            why="how many cannot be seen without connecting; once they are more than net.unix.max_dgram_qlen, sending"
+            " waits, or fails with EAGAIN",
+            command=_probing(facts),
+        )
+
+
+def _queue_full(facts: Facts) -> Finding:
+    return Finding(
+        Code.QUEUE_FULL,
+        Severity.WARNING,
+        f"the receive queue of {quote(facts.address.format())} is full: a datagram that is sent now waits, or fails with"
+        " EAGAIN",
+        why="its process is there, and does not read",
+    )
 
 
 def _of_the_unlisted(facts: Facts) -> Iterator[Finding]:
@@ -142,7 +193,7 @@ def _of_another_network(facts: Facts, *, is_datagram: bool) -> Iterator[Finding]
         f"{quote(facts.address.format())} is live: {who} ({kind})",
         why="it is in another network namespace, where a path leads all the same; its backlog is not seen from here",
         hint="--probe connects, and tells whether it accepts",
-        command=f"afunix check --probe {address_word(facts.address)}" if facts.person.is_me else None,
+        command=_probing(facts),
     )
 
 
@@ -230,17 +281,35 @@ def _continuing(bound: Bound) -> str:
 
 def _live(facts: Facts, bound: Bound) -> Finding:
     entry = bound.entry
+    is_blind = not facts.is_complete and facts.answer is None
     queue = "" if entry.queued is None else f"; {entry.queued} in its backlog of {entry.backlog}"
+    if is_blind:
+        queue = "; its queue cannot be seen from here"
     who = "its process is not visible from here"
     if bound.owners:
         verb = "listens" if entry.state is TableState.LISTENING else "has it open"
         who = f"{named(bound.owners)} {verb if are_one(bound.owners) else _PLURAL[verb]}"
-    return Finding(
+    made = None if bound.owners or entry.uid is None else f"it was made by {user_shown(facts, entry.uid)}"
+    found = Finding(
         Code.LIVE,
         Severity.FACT,
         f"{quote(facts.address.format())} is live: {who} ({entry.type}{queue})",
-        why=None if bound.owners or entry.uid is None else f"it was made by {user_shown(facts, entry.uid)}",
+        why=made,
     )
+    if not is_blind:
+        return found
+    return altered(
+        found,
+        why="sock_diag(7) is refused, and /proc/net/unix does not tell whether the queue is full",
+        hint="only --probe, which connects, is certain"
+        if facts.person.is_me
+        else "a real connect alone is certain",
+        command=_probing(facts),
+    )
+
+
+def _probing(facts: Facts) -> str | None:
+    return f"afunix check --probe {address_word(facts.address)}" if facts.person.is_me else None
 
 
 def of_the_answer(facts: Facts, found: list[Finding]) -> Iterator[Finding]:
@@ -260,6 +329,8 @@ def of_the_answer(facts: Facts, found: list[Finding]) -> Iterator[Finding]:
             Severity.FACT,
             f"{quote(facts.address.format())} answered a real connect{who} in {took} ({answer.type})",
         )
+        if answer.is_full:
+            yield _queue_full(facts)
     elif all(finding.errno != answer.errno for finding in found):
         code = Code.BACKLOG_FULL if answer.errno == errno.EAGAIN else Code.REFUSED
         yield altered(

@@ -151,7 +151,9 @@ def _is_head(row: Row) -> bool:
 
 
 def _served_at(row: Row) -> object:
-    """Type, name and file: two sockets may have had the same name one after the other."""
+    """Type, name and file. Of two listeners that had one abstract name one after the other nothing tells whose a
+    connection is.
+    """
     entry = row.server.entry if row.server is not None else None
     return (row.type, row.address, entry.file if entry is not None else None)
 

@@ -25,12 +25,29 @@ The last group are the surrogates that stand for bytes which are not UTF-8 (PEP 
 """
 
 
+_INVISIBLE = (
+    0xAD,
+    0x180E,
+    0x200B,
+    *range(0x2060, 0x2065),
+    0xFEFF,
+    *range(0xFFF9, 0xFFFC),
+    *range(0xE0000, 0xE0080),
+)
+
+_PICTURES_IN_NAMES = {
+    **CONTROL_PICTURES,
+    **{code: f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}" for code in _INVISIBLE},
+}
+"""In a name also what nobody sees: two that look alike are not one. In a stream it may be somebody's text."""
+
+
 def escape(name: str | bytes) -> str:
-    """`name` on one line, with nothing in it that a terminal or a log reader would obey."""
+    """`name` on one line, with nothing in it that a terminal or a log reader would obey, or that cannot be seen."""
     text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
     if text.isascii() and text.isprintable():
         return text
-    shown = text.translate(CONTROL_PICTURES)
+    shown = text.translate(_PICTURES_IN_NAMES)
     return shown.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -4,7 +4,8 @@
     a socket that listens                               LISTENING, the server alone
     two that are each other's peer                      CONNECTED or HALF_CLOSED, both ends in it
     one whose peer has no inode, in a listener's queue  QUEUED: connected, and not yet accepted
-    one whose peer has no inode otherwise               HUNG_UP: the other end was closed
+    one whose peer has no inode, and that is shut down  HUNG_UP: the other end was closed
+    one whose peer has no inode otherwise               QUEUED at a listener that the table does not have
     a datagram socket with a name, connected to nobody  BOUND
     a datagram socket that sends to another             CONNECTED, the receiver is the server
     a stream socket with a name that does not listen    BOUND
@@ -13,8 +14,9 @@
     a socket file without one: somebody answers         ELSEWHERE: in another network namespace
     a socket file without one: it may not be asked      UNKNOWN: one of these two
 
-Which end is the server: the one that bears a listener's name, else the one that has a name. A pair without names
-has its ends in the order of their inodes. Pure; `tools.ls` gathers.
+Which end is the server: the one that has a name; of two the one that bears a listener's, with its file. Where that
+does not tell, it is the one that was made later, for a client makes its socket before it is accepted. A pair without
+names has its ends in the order of their inodes. Pure; `tools.ls` gathers.
 """
 
 from __future__ import annotations
@@ -43,11 +45,17 @@ class RowState(Enum):
 
 
 class FileState(Enum):
-    """What became of the file that a listener was bound to, where it could be looked at."""
+    """What became of the file that a listener was bound to, where it could be looked at.
+
+    MOVED: it was found at the address that the row has now. OTHER_ROOT: it is there for its own process, in a mount
+    namespace or below a root that are not ours.
+    """
 
     THERE = "there"
     GONE = "removed"
     REPLACED = "replaced"
+    MOVED = "renamed"
+    OTHER_ROOT = "other root"
 
 
 class End(NamedTuple):
@@ -111,7 +119,7 @@ class _Joiner:
         self._sockets = sockets
         self._owners_of = owners_of
         listeners = [entry for entry in sockets.values() if entry.state is TableState.LISTENING]
-        self._served = {(entry.type, entry.address) for entry in listeners}
+        self._served = {(entry.type, entry.address, entry.file) for entry in listeners}
         self._queued_at = {inode: entry for entry in listeners for inode in entry.waiting}
 
     def rows(self) -> Iterable[Row]:
@@ -139,13 +147,13 @@ class _Joiner:
     def _is_server(self, one: SocketEntry, other: SocketEntry) -> bool:
         if _has_name(one) != _has_name(other):
             return _has_name(one)
-        if one.address != other.address and self._is_served(one) != self._is_served(other):
+        if self._is_served(one) != self._is_served(other):
             return self._is_served(one)
-        return one.inode < other.inode
+        return (one.inode > other.inode) is _has_name(one)
 
     def _is_served(self, entry: SocketEntry) -> bool:
         """Does it bear a listener's name?"""
-        return (entry.type, entry.address) in self._served
+        return (entry.type, entry.address, entry.file) in self._served
 
     def _single(self, entry: SocketEntry) -> Row:
         queued_at = self._queued_at.get(entry.inode)
@@ -162,9 +170,10 @@ class _Joiner:
         """Its peer is gone, hidden from the table, or a receiver of datagrams that has another peer or none."""
         receiver = self._sockets.get(entry.peer) if entry.peer and entry.type == "dgram" else None
         if receiver is not None:
-            return Row(
-                RowState.CONNECTED, entry.type, receiver.address, self._end(receiver), self._end(entry)
-            )
+            server = self._end(receiver._replace(unread=None))  # what waits there may be anybody's
+            return Row(RowState.CONNECTED, entry.type, receiver.address, server, self._end(entry))
+        if entry.peer == 0 and entry.type != "dgram" and entry.shutdown is not Shutdown.BOTH:
+            return Row(RowState.QUEUED, entry.type, _UNNAMED, None, self._end(entry))
         state = RowState.HUNG_UP if entry.peer == 0 else RowState.CONNECTED
         if _has_name(entry):
             return Row(state, entry.type, entry.address, self._end(entry))
@@ -175,6 +184,7 @@ class _Joiner:
 
 
 _ONE_WAY = (Shutdown.RECEIVING, Shutdown.SENDING)
+_UNNAMED = Address(AddressKind.UNNAMED)
 
 
 def _has_name(entry: SocketEntry) -> bool:

@@ -8,23 +8,38 @@ from collections.abc import Sequence
 
 from .address import Address, AddressKind
 
+_MOST_COMPARED = 100
+"""Names that are compared letter by letter, which takes its time: those that look the likeliest at a glance."""
+
 _ALIKE = 0.72
 """Of difflib's ratio: one letter missing or two swapped in a short name, another ending of a long one."""
 
 
 def nearest(wanted: Address, there: Sequence[Address]) -> list[Address]:
     """Those of `there` that `wanted` may stand for, the likeliest first; the name of the other kind comes before all."""
-    scored = [(_likeness(wanted, one), at, one) for at, one in enumerate(there) if one != wanted]
+    matcher = difflib.SequenceMatcher(None, b=_base(wanted))
+    glanced = [(_at_a_glance(wanted, one, matcher), at, one) for at, one in enumerate(there) if one != wanted]
+    likely = sorted((it for it in glanced if it[0] >= _ALIKE), key=lambda it: (-it[0], it[1]))
+    scored = [(_likeness(score, one, matcher), at, one) for score, at, one in likely[:_MOST_COMPARED]]
     return [one for score, _, one in sorted(scored, key=lambda it: (-it[0], it[1])) if score >= _ALIKE]
 
 
-def _likeness(wanted: Address, other: Address) -> float:
+def _at_a_glance(wanted: Address, other: Address, matcher: difflib.SequenceMatcher[str]) -> float:
+    """No less than the likeness; more than 1 for what is meant in any case."""
     if wanted.kind is not other.kind:
-        return 2.0 if _text(wanted) in _spellings(other) else 0.0
+        return 3.0 if _text(wanted) in _spellings(other) else 0.0
     mine, theirs = _base(wanted), _base(other)
     if mine.lower() == theirs.lower() or _stem(mine) == _stem(theirs):
-        return 1.0
-    return difflib.SequenceMatcher(None, mine, theirs).ratio()
+        return 2.0
+    matcher.set_seq1(theirs)
+    return matcher.quick_ratio() if matcher.real_quick_ratio() >= _ALIKE else 0.0
+
+
+def _likeness(glance: float, other: Address, matcher: difflib.SequenceMatcher[str]) -> float:
+    if glance > 1:
+        return glance
+    matcher.set_seq1(_base(other))
+    return matcher.ratio()
 
 
 def _text(address: Address) -> bytes:

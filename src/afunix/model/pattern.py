@@ -25,7 +25,7 @@ _LISTED = (AddressKind.PATHNAME, AddressKind.ABSTRACT)
 
 @dataclass(frozen=True)
 class Pattern:
-    """What to look for: an `address`, a `glob` or a `word`.
+    """What to look for: an `address`, a `glob` (with an `address` too, if a file is called so) or a `word`.
 
     Of a pathname, `paths` are the ways to write it that were found, `is_directory` says that it is one, and `files`
     are the socket files there or below, so that those are found whatever name they were bound to.
@@ -46,10 +46,10 @@ class Pattern:
 
     def matches(self, row: Row) -> bool:
         """Is the row asked for?"""
-        if self.glob is not None:
-            return self._is_like(row)
         if self.word is not None:
             return self._has_word(row)
+        if self.glob is not None and self._is_like(row):
+            return True
         return any(map(self._is_at, _addresses(row))) or any(map(self._has_file, row.ends))
 
     def _is_at(self, address: Address) -> bool:
@@ -101,7 +101,9 @@ def parse_pattern(text: str) -> Pattern:
         AddressError: it is empty, or an address that no row can have (fd:, tcp:, ssh:, -).
     """
     if _GLOB.search(text):
-        return Pattern(text, glob=text)
+        # A file may really be called like that.
+        literal = None if text.startswith("@") else Address.pathname(text.removeprefix("unix:"))
+        return Pattern(text, literal, glob=text.removeprefix("unix:"))
     address = Address.parse(text)
     if address.kind not in _LISTED:
         raise AddressError(

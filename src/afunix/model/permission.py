@@ -50,16 +50,21 @@ class AclEntry:
 class Rights:
     """What a file says of who may use it. `mode`: the low twelve bits. `acl` is None where there is none.
 
-    `is_mapped`: both owners are known in our user namespace, else no capability of ours counts
-    (user_namespaces(7)).
+    `knows_uid` and `knows_gid`: that owner has a number in our user namespace. One that has none is shown as the
+    overflow id, which is nobody's then, and no capability of ours counts (user_namespaces(7)).
     """
 
     mode: int
     uid: int
     gid: int
     acl: tuple[AclEntry, ...] | None = None
-    is_mapped: bool = True
+    knows_uid: bool = True
+    knows_gid: bool = True
     is_directory: bool = False
+
+    @property
+    def is_mapped(self) -> bool:
+        return self.knows_uid and self.knows_gid
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +141,17 @@ _OF_GROUPS = (AclTag.GROUP, AclTag.NAMED_GROUP)
 
 
 def _by_the_file(person: Person, rights: Rights, bit: int) -> Decision:
-    if person.uid == rights.uid:
+    if rights.knows_uid and person.uid == rights.uid:
         return Decision(bool(rights.mode >> 6 & bit), Through.OWNER)
     if rights.acl is not None and rights.mode & 0o070:
         return _by_the_list(person, rights, rights.acl, bit)
-    if rights.gid in person.all_groups:
+    if _is_member(person, rights):
         return Decision(bool(rights.mode >> 3 & bit), Through.GROUP, rights.gid)
     return Decision(bool(rights.mode & bit), Through.OTHER)
+
+
+def _is_member(person: Person, rights: Rights) -> bool:
+    return rights.knows_gid and rights.gid in person.all_groups
 
 
 def _by_the_list(person: Person, rights: Rights, acl: tuple[AclEntry, ...], bit: int) -> Decision:
@@ -163,7 +172,7 @@ def _by_the_list(person: Person, rights: Rights, acl: tuple[AclEntry, ...], bit:
 def _membership(
     person: Person, rights: Rights, entry: AclEntry
 ) -> Iterable[tuple[AclEntry, Through, int | None]]:
-    if entry.tag is AclTag.GROUP and rights.gid in person.all_groups:
+    if entry.tag is AclTag.GROUP and _is_member(person, rights):
         yield entry, Through.GROUP, rights.gid
     elif entry.tag is AclTag.NAMED_GROUP and entry.id in person.all_groups:
         yield entry, Through.ACL_GROUP, entry.id

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from .errors import DeniedError
 from .escaping import escape, quote
+from .finding_words import denied_otherwise
 from .findings import Code, Finding, Severity
 from .permission import Access, Decision, Person, Rights, Through, decide, groups_that_may
 from .refusal import describe_user
@@ -29,11 +30,18 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 
 
 def denied(facts: Facts, step: Component, access: Access) -> Iterator[Finding]:
-    """The finding for a file that `facts.person` may not search or write to; none if they may."""
+    """The finding for a file that `facts.person` may not search or write to; none if they may.
+
+    For ourselves the kernel was asked, and its answer goes: it knows the owners that our user namespace has no number
+    for, and the rules of a security module.
+    """
     if step.rights is None:
         return
     decision = decide(facts.person, step.rights, access)
-    if decision.allowed:
+    answer = _answer_of_the_kernel(facts, step, access)
+    if answer is False and decision.allowed:
+        yield denied_otherwise(_needs(facts, step, access))
+    if answer is True or decision.allowed:
         return
     hint, command = _mending(facts, step.path, step.rights, decision, access)
     yield Finding(
@@ -48,12 +56,21 @@ def denied(facts: Facts, step: Component, access: Access) -> Iterator[Finding]:
     )
 
 
-def _what(facts: Facts, step: Component, rights: Rights, access: Access) -> str:
+def _answer_of_the_kernel(facts: Facts, step: Component, access: Access) -> bool | None:
+    if not facts.person.is_me:
+        return None
+    return step.may_search if access is Access.SEARCH else facts.may_write
+
+
+def _needs(facts: Facts, step: Component, access: Access) -> str:
     shown = quote(facts.address.format())
     if access is Access.SEARCH:
-        needs = f"connecting to {shown} needs search permission on {quote(step.path)}"
-    else:
-        needs = f"connecting needs write permission on {shown}"
+        return f"connecting to {shown} needs search permission on {quote(step.path)}"
+    return f"connecting needs write permission on {shown}"
+
+
+def _what(facts: Facts, step: Component, rights: Rights, access: Access) -> str:
+    needs = _needs(facts, step, access)
     owner, group = _user(facts, rights.uid), _group(facts, rights.gid)
     acl = ", with an access control list" if rights.acl is not None else ""
     asked = "you are" if facts.person.is_me else "asked for"

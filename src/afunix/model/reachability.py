@@ -6,16 +6,17 @@
     3  the file         missing (near-miss removed other-mount-namespace read-only)  NoSuchSocketError
                         is-a-directory not-a-socket                                  NotASocketError
                         denied-write denied-otherwise                                DeniedError
-    4  the socket       stale not-listening                                          NobodyListensError
+    4  the socket       stale descriptor not-listening                                          NobodyListensError
                         wrong-type                                                   WrongTypeError
                         has-its-peer                                                 DeniedError
                         backlog-full                                                 TimedOutError
-    5  it answers       live live-unseen answered; stopped long-path                 -
+    5  it answers       live live-unseen answered; stopped queue-full unread long-path
+       untold           unseen                                                       AfunixError
 
 An abstract name has no way and no file: nobody-there is `missing` with NobodyListensError, as the kernel says
-ECONNREFUSED of it. The sentences are `model.refusal`'s, so that `check` never contradicts `connect`; whose rights
-decide is `model.permission`'s. Step 4 and 5 are `model.answering`, what else bears the name `model.elsewhere`.
-`tools.gathering` gathers.
+ECONNREFUSED of it. The sentences of a refusal are `model.refusal`'s, which `connect` uses too; whose rights decide is
+`model.permission`'s. The facts are of one moment and `connect` comes at another: then the two may differ. Steps 4 and 5
+are `model.answering`, what else bears the name `model.elsewhere`. `tools.gathering` gathers.
 """
 
 from __future__ import annotations
@@ -178,25 +179,39 @@ def _dangling(facts: Facts, last: Component) -> Finding:
 def _of_the_file(facts: Facts, file: Component) -> Iterator[Finding]:
     refusals = list(denied(facts, file, Access.WRITE))
     if file.kind is not FileKind.SOCKET:
-        yield _not_a_socket(facts, file, is_denied=bool(refusals))
+        yield _not_a_socket(facts, file, _number_of_no_socket(facts, is_denied=bool(refusals)))
         return
     yield from refusals
-    if not refusals and facts.person.is_me and facts.may_write is False:
-        yield denied_otherwise(f"connecting needs write permission on {quote(facts.address.format())}")
     yield from of_the_socket(facts, file)
 
 
-def _not_a_socket(facts: Facts, file: Component, *, is_denied: bool) -> Finding:
-    number = errno.EACCES if is_denied else errno.ECONNREFUSED
+_BEFORE_PERMISSION = {
+    errno.EROFS: "its file system is read-only, and of a file there, unlike of a socket, the kernel says that first",
+    errno.EPERM: "it is immutable (chattr +i), which the kernel says before it looks what kind of file it is",
+}
+"""What inode_permission (fs/namei.c) refuses to everybody, root included."""
+
+
+def _number_of_no_socket(facts: Facts, *, is_denied: bool) -> int:
+    if facts.probe in _BEFORE_PERMISSION:
+        return facts.probe
+    return errno.EACCES if is_denied else errno.ECONNREFUSED
+
+
+def _not_a_socket(facts: Facts, file: Component, number: int) -> Finding:
     shown = quote(facts.address.format())
     what = f"{shown} is {file.kind.value}, and a socket was expected ({errno_name(number)})"
-    error: type[AfunixError] = DeniedError if is_denied else NotASocketError
+    error: type[AfunixError] = DeniedError if number == errno.EACCES else NotASocketError
+    before = _BEFORE_PERMISSION.get(number)
     if file.kind is not FileKind.DIRECTORY:
         return Finding(
-            Code.NOT_A_SOCKET, Severity.PROBLEM, what, hint="check the path", error=error, errno=number
+            Code.NOT_A_SOCKET, Severity.PROBLEM, what, before, None, "check the path", error, number
         )
     why, hint, command = _of_the_directory(file)
-    return Finding(Code.IS_A_DIRECTORY, Severity.PROBLEM, what, why, command, hint, error, number)
+    why = "; ".join(filter(None, (why, before))) or None
+    return Finding(
+        Code.IS_A_DIRECTORY, Severity.PROBLEM, what, why, None if before else command, hint, error, number
+    )
 
 
 def _of_the_directory(file: Component) -> tuple[str | None, str, str | None]:
@@ -222,9 +237,12 @@ def _of_the_abstract(facts: Facts) -> Iterator[Finding]:
         return
     why = None
     if facts.unseen_processes:
+        unseen = counted(facts.unseen_processes)
         why = (
-            f"{counted(facts.unseen_processes)} may not be looked into: only root sees whether one of them has it, in"
-            " another network namespace"
+            f"{unseen} may not be looked into even by root, and may have it in another network namespace"
+            if facts.looks_as_root
+            else f"{unseen} may not be looked into: only root sees whether one of them has it, in another network"
+            " namespace"
         )
     yield _missing(facts, why=why)
     for other in facts.other_networks[:MAX_NAMED]:
@@ -235,11 +253,9 @@ def _of_the_abstract(facts: Facts) -> Iterator[Finding]:
 def _unseen(facts: Facts, where: bytes) -> Finding:
     return Finding(
         Code.UNSEEN,
-        Severity.PROBLEM,
+        Severity.WARNING,
         f"what is at {quote(where)} is not yours to see, so nothing can be said of it (EACCES)",
         hint="ask as root",
-        error=DeniedError,
-        errno=errno.EACCES,
     )
 
 

@@ -6,6 +6,7 @@
     ECONNREFUSED   a socket                                 NobodyListensError: stale, or not listening
     EACCES         which directory, or the socket's mode    DeniedError
     EPERM          a datagram socket that has its peer      DeniedError
+    EPERM EROFS    a file that nobody may write to          NotASocketError
     EPROTOTYPE     the type that it really has              WrongTypeError
     ELOOP ENOTDIR  where                                    NoSuchSocketError
     EAGAIN         the backlog is full                      TimedOutError, once nobody waits any more
@@ -158,9 +159,22 @@ def _denied(it: Obstacle) -> AfunixError:
 
 
 def _has_its_peer(it: Obstacle) -> AfunixError:
+    if it.kind not in (FileKind.SOCKET, FileKind.NOTHING):
+        return _unwritable(it)
     return DeniedError(
         f"{it.shown} is a dgram socket that takes datagrams from its own peer only (EPERM)",
         hint="its process has connected it to somebody else",
+        errno=it.errno,
+    )
+
+
+def _unwritable(it: Obstacle) -> AfunixError:
+    """Of what is no socket the kernel says first that it, or its file system, takes no writing (fs/namei.c)."""
+    if it.kind in (FileKind.SOCKET, FileKind.NOTHING):
+        return AfunixError(f"{it.shown} cannot be connected to ({it.code})", errno=it.errno)
+    return NotASocketError(
+        f"{it.shown} is {it.kind.value}, and a socket was expected ({it.code})",
+        hint="check the path",
         errno=it.errno,
     )
 
@@ -207,6 +221,7 @@ _JUDGES = {
     errno.ECONNREFUSED: _refused,
     errno.EACCES: _denied,
     errno.EPERM: _has_its_peer,
+    errno.EROFS: _unwritable,
     errno.EPROTOTYPE: _wrong_type,
     errno.ELOOP: _loop,
     errno.ENOTDIR: _no_directory,

@@ -1,7 +1,8 @@
 """Words of a command that a person is to paste: what the shell makes of them are exactly the bytes that were meant.
 
 A path with a control character in it cannot be shown as it is, and escaped for the eye it would be another path. Such
-a word is written `$'…'`, which bash, zsh, ksh and POSIX.1-2024 read; every other one is quoted as usual.
+a word is written `"$(printf '…')"`, which every POSIX shell reads. It loses newlines at the end; a word that ends so is
+written `$'…'`, which bash, zsh, ksh and POSIX.1-2024 read. Every other one is quoted as usual.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import shlex
 from .address import Address, AddressKind
 from .escaping import escape
 
-_PLAIN = re.compile(rb"[ !-&(-\[\]-~]")
-"""What stands for itself between `$'` and `'`: printable ASCII but the quote and the backslash."""
+_PLAIN = re.compile(rb"[ \"-$&(-\[\]-~]")
+"""What stands for itself in both forms: printable ASCII but the quote, the backslash, the
+`%` of printf(1), and the `!` that an interactive bash looks for between double quotes."""
 
 
 def shell_word(word: str | bytes) -> str:
@@ -23,7 +25,12 @@ def shell_word(word: str | bytes) -> str:
     if escape(text) == text:
         return shlex.quote(text)
     raw = os.fsencode(word)
-    return "$'" + "".join(map(_character, (raw[at : at + 1] for at in range(len(raw))))) + "'"
+    written = "".join(map(_character, (raw[at : at + 1] for at in range(len(raw)))))
+    if raw.endswith(b"\n"):
+        return f"$'{written}'"
+    if written.startswith("-"):
+        written = f"\\055{written[1:]}"  # printf(1) would take it for an option
+    return f"\"$(printf '{written}')\""
 
 
 def shell_line(*words: str | bytes) -> str:

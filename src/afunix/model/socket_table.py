@@ -33,7 +33,9 @@ class Shutdown(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """The socket file that a socket was bound to. On overlayfs the device is not the one that lstat(2) tells."""
+    """The socket file that a socket was bound to: `device` is that of the superblock, which lstat(2) tells for most
+    file systems only; `inode` has the lower 32 bits of its number.
+    """
 
     device: int
     inode: int
@@ -66,6 +68,11 @@ class SocketEntry(NamedTuple):
     shutdown: Shutdown | None = None
     uid: int | None = None
 
+    @property
+    def is_bound_itself(self) -> bool:
+        """Has it a name by bind(2)? What a listener accepted bears the listener's name."""
+        return self.type == "dgram" or self.state is not TableState.CONNECTED
+
 
 class Owner(NamedTuple):
     """A process that has a socket open as descriptor `fd`. For display: it may be gone by now."""
@@ -82,21 +89,13 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SocketPath:
-    """A socket file as lstat(2) tells of it."""
+    """A socket file: `inode` as lstat(2) tells it, `device` that of its superblock (`kernel.mounts`)."""
 
     path: bytes
     device: int
     inode: int
 
     def is_of(self, entry: SocketEntry) -> bool:
-        """Was `entry` bound to this file? The table has 32 bits of the inode, and on overlayfs another device.
-
-        So where the devices differ an equal name has to vouch for it; numbers alone are the same on two tmpfs.
-        """
-        if entry.file is None or entry.file.inode != self.inode & 0xFFFFFFFF:
-            return False
-        return entry.file.device == self.device or _base(entry.address.name) == _base(self.path)
-
-
-def _base(path: bytes) -> bytes:
-    return path.rpartition(b"/")[2]
+        """Was `entry` bound to this file?"""
+        file = entry.file
+        return file is not None and file.inode == self.inode & 0xFFFFFFFF and file.device == self.device

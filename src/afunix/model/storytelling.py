@@ -43,6 +43,7 @@ def tell(
     words: Words,
     waited_for: Iterable[tuple[int, int]] = (),
     reproducible: bool = False,
+    notes: Iterable[str] = (),
 ) -> Story:
     """The story of `reports`, of which those of one process are in the order in which they happened.
 
@@ -51,6 +52,8 @@ def tell(
 
     `reproducible`: without times and pids, and in an order that depends only on what caused what, so that two runs
     in which the same happened are told alike, whichever of two clients the server turned to first.
+
+    `notes`: sentences for the foot of the story.
     """
     made = list(follow(reports, words))
     calls = [call for call in made if call is not None]
@@ -62,7 +65,8 @@ def tell(
             after[earlier].append(later)
     ordered = _in_order(calls, after, reproducible=reproducible)
     lifelines = tuple(Lifeline(p.name, "" if reproducible else f"pid {p.pid}") for p in processes)
-    return Story(title, lifelines, tuple(_steps(ordered, causes, has_times=not reproducible)))
+    steps = tuple(_steps(ordered, causes, has_times=not reproducible))
+    return Story(title, lifelines, steps, tuple(notes))
 
 
 # ---- in which order
@@ -166,8 +170,9 @@ class _Run:
     place: int
 
     @property
-    def total(self) -> int:
-        return sum(map(bytes_moved, self.calls))
+    def total_words(self) -> str:
+        """How many bytes several calls have moved together; "" of one call."""
+        return "" if len(self.calls) == 1 else count_of_bytes(sum(map(bytes_moved, self.calls)))
 
     @property
     def text(self) -> str:
@@ -175,7 +180,7 @@ class _Run:
         if len(self.calls) == 1:
             return first.text
         made = CALLS[type(first.event)].value
-        return f"{made}({first.event.fd}) ×{len(self.calls):,} = {count_of_bytes(self.total)}"
+        return f"{made}({first.event.fd}) ×{len(self.calls):,} = {self.total_words}"
 
 
 def _steps(ordered: Sequence[ReportedCall], causes: Iterable[Cause], *, has_times: bool) -> Iterator[Step]:
@@ -184,9 +189,9 @@ def _steps(ordered: Sequence[ReportedCall], causes: Iterable[Cause], *, has_time
     home = {call: index for index, run in enumerate(runs) for call in run.calls}
     arrows: dict[int, tuple[int, str]] = {}
     for cause in causes:
-        run = runs[home[cause.of]]
-        label = cause.label if len(run.calls) == 1 else count_of_bytes(run.total)
-        arrows.setdefault(home[cause.of], (home[cause.to], label))
+        source = home[cause.of]
+        if source not in arrows:  # a long run has thousands of causes, and the first says it for all
+            arrows[source] = (home[cause.to], runs[source].total_words or cause.label)
     start = ordered[0].at if ordered else 0.0
     for index, run in enumerate(runs):
         first, last = run.calls[0], run.calls[-1]

@@ -16,18 +16,13 @@ from .socket_table import FileIdentity, Owner, SocketEntry, TableState
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A line of /proc/self/mountinfo. `root` is what of its file system is mounted; it ends in `//deleted` where a
-    single file was, and has been removed or replaced since.
-    """
+    """A line of /proc/self/mountinfo. `root` is what of its file system is mounted, `device` the file system's number."""
 
     point: bytes
     root: bytes = b"/"
     file_system: str = ""
     is_read_only: bool = False
-
-    @property
-    def is_deleted(self) -> bool:
-        return self.root.endswith(b"//deleted")
+    device: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +33,7 @@ class Component:
     EACCES if the directory before it may not be searched by us; then `kind` is NOTHING and `rights` None. `target` is
     a link's text; `behind` the link in whose text this name stands, None if it stands in the path itself.
     `is_final`: nothing of the path comes after it. `is_mount_point`: a mount begins here; `is_empty`: a directory
-    without a file in it.
+    without a file in it. `may_search`: the kernel's own answer about a directory, for us.
     """
 
     path: bytes
@@ -52,6 +47,13 @@ class Component:
     mount: Mount | None = None
     is_mount_point: bool = False
     is_empty: bool | None = None
+    may_search: bool | None = None
+
+    @property
+    def leads_to_a_descriptor(self) -> bool:
+        """A link of /proc to a socket that a process has open: the socket itself, not a name of it (proc_pid_fd(5))."""
+        is_of_proc = self.mount is not None and self.mount.file_system == "proc"
+        return is_of_proc and (self.target or b"").startswith(b"socket:[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,14 @@ class Bound:
     """A socket that bears the name, who has it open, and, of a listener, who waits in its backlog.
 
     `stopped` are the owners that a signal has stopped (state T): they accept nobody until they are continued.
+    `is_full`: the receive queue of a datagram socket takes no more, None if that was not asked.
     """
 
     entry: SocketEntry
     owners: tuple[Owner, ...] = ()
     clients: tuple[Owner, ...] = ()
     stopped: frozenset[int] = frozenset()
+    is_full: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,10 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a real connect(2) said: its errno (0: connected), who answered by SO_PEERCRED, and how long it took."""
+    """What a real connect(2) said: its errno (0: connected), who answered by SO_PEERCRED, and how long it took.
+
+    `is_full`: the server's receive queue takes no datagram now.
+    """
 
     errno: int
     type: str
@@ -93,6 +100,7 @@ class Answer:
     uid: int | None = None
     gid: int | None = None
     comm: str | None = None
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +108,13 @@ class Facts:
     """All that was found out about `address`, for `person`.
 
     `way`: the components of a path, in the order of looking them up; the last one is the file itself, or where the
-    way ends. `probe` is the errno of connecting a datagram socket to it (0: connected), None if it was not tried.
-    `bound`: sockets of this network namespace that bear the name. `is_complete`: the table told all it can.
+    way ends. `probe` is the errno of connecting a datagram socket to it (0: connected), None if it was not tried,
+    because the table knows better. `bound`: sockets of this network namespace that bear the name; `beneath`: those
+    that were bound to the file which an overlay shows here as another one. `is_complete`: the table told all it can.
     `neighbours`: sockets in the directory where the file is missing, or for an abstract name the abstract names there
     are. `name_error`: why the name cannot be given to the kernel at all, and the next step. `protects_links`: whether
     fs.protected_symlinks is on. `may_write`: the kernel's own answer about the socket file, for us.
-    `unseen_processes`: how many could not be asked for their namespaces.
+    `unseen_processes`: how many could not be asked for their namespaces; `looks_as_root`: though root asked.
     """
 
     address: Address
@@ -114,6 +123,7 @@ class Facts:
     way: tuple[Component, ...] = ()
     probe: int | None = None
     bound: tuple[Bound, ...] = ()
+    beneath: tuple[Bound, ...] = ()
     is_complete: bool = True
     neighbours: tuple[Address, ...] = ()
     other_mounts: tuple[Elsewhere, ...] = ()
@@ -124,6 +134,7 @@ class Facts:
     protects_links: bool = False
     may_write: bool | None = None
     unseen_processes: int = 0
+    looks_as_root: bool = False
     answer: Answer | None = None
     known: KnownNames = field(default_factory=KnownNames)
 

@@ -119,7 +119,7 @@ def relay(
             f"{quote(str(upstream))} is not a server's address, expected a path or @name",
             hint="'afunix relay' reaches other machines",
         )
-    if not isinstance(listen, (BoundListener, socket.socket)) and _is_named(listen, upstream):
+    if _is_named(listen, upstream):
         raise _leads_back(upstream)
     if socket_type not in (None, "stream", "seqpacket"):
         raise ValueError(f"socket_type is {socket_type!r}, expected 'stream' or 'seqpacket'")

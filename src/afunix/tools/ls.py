@@ -11,16 +11,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..kernel import socket_files
-from ..kernel.owners import Owners, find_owners, seen_from_here
+from ..kernel import processes, socket_files
+from ..kernel.owners import find_owners
 from ..kernel.socket_table import Table, read_table
 from ..model import arrangement, listing
 from ..model.address import Address, AddressKind
 from ..model.arrangement import Criteria
-from ..model.listing import FileState, Row, RowState
+from ..model.listing import Row, RowState
 from ..model.ownership import Verdict
 from ..model.pattern import Pattern
 from ..model.socket_table import SocketEntry
+from .places import Places, vouch
 
 
 class Request(NamedTuple):
@@ -41,14 +42,18 @@ class Request(NamedTuple):
 
 class Unseen(NamedTuple):
     """What a list cannot tell: `sockets` in it without a process that may be seen, since `processes` may not be
-    looked into; `cut_short` are directories that were not searched to their end. `is_partial`: the table had no
-    peers and no queues (/proc/net/unix).
+    looked into; `cut_short` are directories that were not searched to their end, `unreadable` those that may not be
+    read, of those that were named. `is_partial`: the table had no peers and no queues (/proc/net/unix). `denied_pids`
+    were asked for and may not be looked into; `hides_processes`: /proc does not show other users' at all.
     """
 
     sockets: int = 0
     processes: int = 0
     cut_short: tuple[bytes, ...] = ()
     is_partial: bool = False
+    unreadable: tuple[bytes, ...] = ()
+    denied_pids: tuple[int, ...] = ()
+    hides_processes: bool = False
 
 
 class Listing(NamedTuple):
@@ -67,8 +72,9 @@ def list_sockets(request: Request) -> Listing:
     """
     table = read_table()
     owners = find_owners(table.sockets.keys())
-    rows = _Places(listing.join(table.sockets, owners.of), owners).rows()
+    sockets = table.sockets if table.is_complete else vouch(table.sockets, owners)
     patterns, search = _look_around(request)
+    rows = Places(owners, search.files).place(listing.join(sockets, owners.of))
     if request.wants_files:
         rows += _without_socket(search.files, table)
     chosen = arrangement.choose(rows, request.criteria._replace(matches=_any_of(patterns)))
@@ -77,7 +83,15 @@ def list_sockets(request: Request) -> Listing:
         chosen.reverse()
     ends = (end for row in chosen for end in (row.server, row.client))
     ownerless = {end.entry.inode for end in ends if end is not None and not end.owners}
-    unseen = Unseen(len(ownerless), owners.unreadable, tuple(search.cut_short), not table.is_complete)
+    unseen = Unseen(
+        len(ownerless),
+        len(owners.denied),
+        tuple(search.cut_short),
+        not table.is_complete,
+        tuple(search.unreadable),
+        tuple(sorted(owners.denied & request.criteria.pids)),
+        processes.are_hidden() if ownerless else False,
+    )
     return Listing(chosen, len(rows), unseen)
 
 
@@ -85,65 +99,6 @@ def _any_of(patterns: Sequence[Pattern]) -> Callable[[Row], bool] | None:
     if not patterns:
         return None
     return lambda row: any(pattern.matches(row) for pattern in patterns)
-
-
-# -- where a name leads
-
-
-class _Places:
-    """Finds out what became of each file that a name was given to; each once, however many connections have it."""
-
-    def __init__(self, rows: list[Row], owners: Owners) -> None:
-        self._rows = rows
-        self._owners = owners
-        self._known: dict[tuple[Address, object], tuple[Address, FileState | None]] = {}
-
-    def rows(self) -> list[Row]:
-        """The rows with absolute addresses where they could be found, and what became of the files."""
-        return [self._placed(row) for row in self._rows]
-
-    def _placed(self, row: Row) -> Row:
-        if row.server is None or row.address.kind is not AddressKind.PATHNAME:
-            return row
-        entry = row.server.entry
-        key = (row.address, entry.file)
-        place = self._known.get(key)
-        if place is None:
-            place = self._known[key] = self._look(entry)
-        return Row(row.state, row.type, place[0], row.server, row.client, place[1])
-
-    def _look(self, entry: SocketEntry) -> tuple[Address, FileState | None]:
-        name = entry.address.name
-        is_absolute = name.startswith(b"/") and not name.startswith(b"/proc/self/")
-        owner = next(iter(self._owners.of(entry.inode)), None)
-        path = seen_from_here(owner.pid, name) if owner is not None else name
-        state = _state(path, entry)
-        if state is not FileState.THERE:
-            # A process may have gone elsewhere since it bound a relative name, or have another root than we.
-            return entry.address, state if is_absolute and owner is not None else None
-        return entry.address if is_absolute else _absolute(path, entry.address), state
-
-
-def _state(path: bytes, entry: SocketEntry) -> FileState | None:
-    if entry.file is None:
-        return None
-    try:
-        inode = os.lstat(path).st_ino
-    except FileNotFoundError:
-        return FileState.GONE
-    except OSError:
-        return None
-    # The table has 32 bits of an inode number, and on overlayfs another device than lstat(2).
-    return FileState.THERE if inode & 0xFFFFFFFF == entry.file.inode else FileState.REPLACED
-
-
-def _absolute(path: bytes, otherwise: Address) -> Address:
-    """What `path`, which goes through /proc, leads to."""
-    try:
-        directory, base = os.path.split(path)
-        return Address.pathname(os.path.join(os.path.realpath(directory, strict=True), base))
-    except OSError:
-        return otherwise
 
 
 # -- files without a socket
@@ -158,7 +113,11 @@ def _look_around(request: Request) -> tuple[list[Pattern], socket_files.Search]:
         patterns.append(resolved)
         everything.add(found)
     if request.wants_files and (not patterns or any(pattern.is_anywhere for pattern in patterns)):
-        everything.add(socket_files.search(socket_files.usual_directories()))
+        customary = socket_files.search(
+            socket_files.usual_directories(), max_entries=socket_files.CUSTOMARY_ENTRIES
+        )
+        customary.unreadable.clear()  # other users' directories, of which nobody has spoken
+        everything.add(customary)
     return patterns, everything
 
 
@@ -167,6 +126,8 @@ def _resolve(pattern: Pattern) -> tuple[Pattern, socket_files.Search]:
     if pattern.address is None or pattern.address.kind is not AddressKind.PATHNAME:
         return pattern, socket_files.Search()
     path = os.path.abspath(pattern.address.name)
+    if pattern.glob is not None and not os.path.lexists(path):
+        return pattern, socket_files.Search()
     paths = tuple({path: None, os.path.realpath(path): None})
     is_directory = os.path.isdir(path)
     found = socket_files.search([path]) if is_directory else socket_files.Search()

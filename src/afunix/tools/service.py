@@ -223,10 +223,12 @@ class Service:
         self._sink.on_channel(channel)
 
     def _on_finished(self, channel: Channel, end: PieceEnd) -> None:
+        fd = channel.fd
+        channel.close()  # before it is told: what is told has happened
         if self._observer is not None:
             if end is PieceEnd.RESET:
-                self._observer(PeerReset(channel.fd, channel.connection))
-            self._observer(Closed(channel.fd, channel.connection, channel.bytes_received, channel.bytes_sent))
+                self._observer(PeerReset(fd, channel.connection))
+            self._observer(Closed(fd, channel.connection, channel.bytes_received, channel.bytes_sent))
         self._acceptor.release(channel)
         if self._settings.once:
             self._begin_stop(Cause.ONCE, "--once")

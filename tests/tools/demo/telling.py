@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from afunix.model.experiment import Result
-from afunix.model.sequence import Story
+from afunix.model.sequence import Story, find_arrows
 from afunix.tools.demo.experiment import perform
 from afunix.tools.demo.experiments import EXPERIMENTS
 
@@ -22,9 +22,10 @@ def calls(story: Story) -> list[str]:
 
 
 def arrows(story: Story) -> list[str]:
-    """Every arrow: what caused what, and what is written on it."""
+    """Every arrow by where it begins: what caused what, and what is written on it."""
+    found = sorted((it for each in find_arrows(story).values() for it in each), key=lambda it: it.source)
     return [
-        f"{step.text} → {story.steps[step.to].text}" + (f" [{step.arrow}]" if step.arrow else "")
-        for step in story.steps
-        if step.to is not None
+        f"{story.steps[it.source].text} → {story.steps[it.target].text}"
+        + (f" [{it.label}]" if it.label else "")
+        for it in found
     ]

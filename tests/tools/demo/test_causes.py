@@ -16,10 +16,10 @@ def test_one_read_gets_what_several_writes_sent() -> None:
     assert steps(inbox, 6) == [(1, '"one"'), (2, '"two"')]
 
 
-def test_a_write_is_told_to_the_first_of_the_reads_that_get_it() -> None:
+def test_each_of_the_reads_that_get_a_write_is_told_its_part() -> None:
     inbox = Inbox()
-    inbox.put(1, b"three")
-    assert [steps(inbox, 2), steps(inbox, 3)] == [[(1, '"three"')], []]
+    inbox.put(1, b"three", descriptors=1)
+    assert [steps(inbox, 2), steps(inbox, 3)] == [[(1, '"th" + 1 descriptor')], [(1, '"ree"')]]
 
 
 def test_a_datagram_is_taken_whole_however_little_of_it_is_read() -> None:

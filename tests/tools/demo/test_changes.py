@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
 from afunix.kernel import socket_table
+from afunix.model.socket_table import Shutdown
 from afunix.tools.demo.changes import Watch
 from afunix.tools.demo.shown import Names
 
@@ -29,7 +31,8 @@ def watch(sock_dir: str, monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 
 def looked(watch: Watch, *socks: socket.socket) -> list[str]:
-    return [line.partition(": ")[2] for line in watch.look(sock.fileno() for sock in socks)]
+    names = {os.fstat(sock.fileno()).st_ino: "3" for sock in socks}
+    return [line.partition(": ")[2] for line in watch.look(names)]
 
 
 def test_a_socket_is_told_once_until_it_changes(watch: Watch, sock_dir: str) -> None:
@@ -66,9 +69,10 @@ def test_a_shutdown_is_seen_at_both_ends(watch: Watch) -> None:
     one, other = socket.socketpair()
     with one, other:
         one.shutdown(socket.SHUT_WR)
+        watch.own.add(os.fstat(one.fileno()).st_ino, Shutdown.SENDING)
         assert [line.rpartition(", ")[2] for line in looked(watch, one, other)] == [
             "shut down for sending",
-            "shut down for receiving",
+            "the peer sends no more",
         ]
 
 
@@ -76,7 +80,7 @@ def test_a_peer_that_closed_is_not_one_that_waits(watch: Watch) -> None:
     one, other = socket.socketpair()
     with one:
         other.close()
-        assert looked(watch, one) == ["inode 1001 ⇄ closed, receive queue 0 bytes, shut down both ways"]
+        assert looked(watch, one) == ["inode 1001 ⇄ closed, receive queue 0 bytes"]
 
 
 def test_sockets_of_the_internet_have_no_line(watch: Watch) -> None:
@@ -89,3 +93,18 @@ def test_without_sock_diag_less_is_told(
 ) -> None:
     monkeypatch.setattr(socket_table, "is_forced", lambda _: True)
     assert looked(watch, listener) == ["inode 1001, named s"]
+
+
+def test_each_line_begins_with_what_the_socket_is_called(watch: Watch, listener: socket.socket) -> None:
+    inode = os.fstat(listener.fileno()).st_ino
+    assert watch.look({inode: "3 of server"}) == ("3 of server: accept queue 0 of 4",)
+
+
+def test_while_a_call_waits_nothing_is_asked_that_takes_long(
+    watch: Watch, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inode = os.fstat(listener.fileno()).st_ino
+    monkeypatch.setattr(socket_table, "is_forced", lambda _: True)
+    assert watch.look({inode: "3"}, while_waiting=True) == ()
+    monkeypatch.setattr(socket_table, "is_forced", lambda _: False)
+    assert watch.look({inode: "3"}, while_waiting=True) == ("3: accept queue 0 of 4",)

@@ -11,7 +11,7 @@ import pytest
 from afunix.kernel import socket_table
 from afunix.model import events
 from afunix.model.credentials import PeerCredentials
-from afunix.tools.demo.inside import NOT_TOLD, look
+from afunix.tools.demo.inside import Looker
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def listener(sock_dir: str) -> Iterator[socket.socket]:
 
 
 def at(sock: socket.socket) -> tuple[str, ...]:
-    return look(events.BytesRead(sock.fileno(), 1))
+    return Looker().look(events.BytesRead(sock.fileno(), 1))
 
 
 def inode(sock: socket.socket) -> int:
@@ -32,13 +32,13 @@ def inode(sock: socket.socket) -> int:
 
 def test_new_socket_has_no_name() -> None:
     with socket.socket(socket.AF_UNIX) as sock:
-        assert at(sock) == (f"inode {inode(sock)}, without a name, not connected",)
+        assert at(sock) == (f"inode {inode(sock)}, without a name",)
 
 
 def test_bound_socket_has_its_name(sock_dir: str) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(f"{sock_dir}/a\nb")
-        assert at(sock) == (f"inode {inode(sock)}, named {sock_dir}/a^Jb, not connected",)
+        assert at(sock) == (f"inode {inode(sock)}, named {sock_dir}/a^Jb",)
 
 
 def test_client_waits_in_the_accept_queue(listener: socket.socket) -> None:
@@ -56,7 +56,7 @@ def test_accept_tells_of_the_listener_and_of_the_new_socket(listener: socket.soc
         client.connect(listener.getsockname())
         with listener.accept()[0] as server:
             event = events.Accepted(server.fileno(), listener.fileno(), 1, PeerCredentials(1, 0, 0))
-            assert look(event) == (
+            assert Looker().look(event) == (
                 "accept queue 0 of 5",
                 f"inode {inode(server)} ⇄ {inode(client)}, receive queue 0 bytes",
             )
@@ -77,24 +77,22 @@ def test_shutdown_and_a_peer_that_is_gone_are_told() -> None:
     with one:
         with other:
             one.shutdown(socket.SHUT_WR)
-            assert at(one)[-1] == "shut down for sending"
-            assert at(other)[-1] == "shut down for receiving"
-        assert at(one) == (f"inode {inode(one)} ⇄ closed, receive queue 0 bytes", "shut down both ways")
+            looker = Looker()
+            shut = looker.look(events.HalfClosed(one.fileno(), events.Direction.SENDING))
+            assert shut[-1] == "shut down for sending"
+            assert looker.look(events.BytesRead(other.fileno(), 0))[-1] == "the peer sends no more"
+        assert at(one) == (f"inode {inode(one)} ⇄ closed, receive queue 0 bytes",)
 
 
 def test_closed_descriptor_has_no_inside() -> None:
     with socket.socket(socket.AF_UNIX) as sock:
-        assert look(events.Closed(sock.fileno())) == ()
-    assert at_number(9999) == ()
+        assert Looker().look(events.Closed(sock.fileno())) == ()
+    assert Looker().look(events.BytesRead(9999, 1)) == ()
 
 
-def at_number(fd: int) -> tuple[str, ...]:
-    return look(events.BytesRead(fd, 1))
-
-
-def test_without_sock_diag_it_says_so(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> None:
+def test_without_sock_diag_less_is_told(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> None:
     monkeypatch.setattr(socket_table, "is_forced", lambda facility: facility == "sock_diag")
     one, other = socket.socketpair()
     with one, other:
-        assert at(one) == (f"inode {inode(one)}", NOT_TOLD)
-    assert at(listener) == (NOT_TOLD,)
+        assert at(one) == (f"inode {inode(one)}",)
+    assert at(listener) == (f"inode {inode(listener)}, named {listener.getsockname()}",)

@@ -15,6 +15,8 @@ from tests.strace import STRACED, calls_of_strace, calls_of_trace
 
 from afunix.model.errors import AfunixError
 from afunix.model.sequence import Story
+from afunix.tools.demo import main_story
+from afunix.tools.demo.held import TAKES_TIME
 from afunix.tools.demo.main_story import send_files, tell_main_story
 
 TELL = """
@@ -97,7 +99,7 @@ def test_inside_shows_who_waits_and_what_waits() -> None:
         "waits in the listener's queue: accept queue 1 of 4096",
     )
     assert inside["write(3) = 6"][1] == "in the peer's receive queue 6 bytes"
-    assert "held up" in story.title
+    assert any("held up" in note for note in story.notes)
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -109,6 +111,57 @@ def test_what_was_held_back_stands_after_what_was_awaited(inside: bool) -> None:
     if inside:
         shut = [i for i, step in enumerate(story.steps) if step.text.endswith("SHUT_WR)")]
         assert shut[-1] < calls.index("read")
+
+
+def test_what_is_left_out_is_said() -> None:
+    story = tell_main_story(clients=1).story
+    fd = next(step.text for step in story.steps if step.text.startswith("accept")).partition(" = ")[2]
+    left_out, numbers = story.notes
+    assert "EAGAIN" in left_out
+    assert f"the lowest free number: {fd}, for the server has 4 to {int(fd) - 1} open" in numbers
+
+
+def test_looking_inside_is_said_to_take_time() -> None:
+    assert TAKES_TIME in tell_main_story(clients=1, inside=True).story.notes
+    assert TAKES_TIME not in tell_main_story(clients=1, inside=True, reproducible=True).story.notes
+
+
+def test_socket_file_is_seen_to_go() -> None:
+    story = tell_main_story(clients=1).story
+    assert [step.text for step in story.steps][-3:] == [
+        "shutdown(3, SHUT_RD)",
+        'unlink("hello.sock")',
+        "close(3)",
+    ]
+
+
+def test_listener_that_was_shut_down_is_seen_to_refuse() -> None:
+    story = tell_main_story(clients=1, inside=True).story
+    (shut,) = (step.inside for step in story.steps if step.text == "shutdown(3, SHUT_RD)")
+    assert shut == ("accept queue 0 of 4096, refuses new clients",)
+
+
+def test_title_says_what_was_run(sock_dir: str) -> None:
+    files = [written(sock_dir, f"f{number}", b"x") for number in range(2)]
+    assert (
+        send_files(files).story.title
+        == "afunix serve --json hello.sock, and 2 times afunix connect hello.sock"
+    )
+    assert send_files(files[:1]).story.title == "afunix serve hello.sock, and afunix connect hello.sock"
+
+
+def test_too_low_a_limit_is_named_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def refuse(count: int) -> None:
+        asked.append(count)
+        raise AfunixError("too low")
+
+    monkeypatch.setattr(main_story, "require_descriptors", refuse)
+    for run in (lambda: tell_main_story(clients=2), lambda: send_files(["/dev/null"] * 3)):
+        with pytest.raises(AfunixError, match="too low"):
+            run()
+    assert asked[0] < asked[1]
 
 
 def test_no_call_is_out_of_order() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
+import pytest
 from tests.program import PATIENCE_S, environment
 
 from afunix.tools.demo.player import Part
@@ -16,9 +19,15 @@ PLAY = "import sys; from afunix.tools.demo.player import play; play(sys.argv[1])
 
 
 def start(
-    role: str, sock_dir: str, report_fd: int, *more_fds: int, sign_fd: int = -1
+    role: str,
+    sock_dir: str,
+    report_fd: int,
+    *more_fds: int,
+    sign_fd: int = -1,
+    directory: str = "",
+    preexec_fn: Callable[[], None] | None = None,
 ) -> subprocess.Popen[bytes]:
-    part = Part(role, "s", report_fd, sign_fd)
+    part = Part(role, "s", report_fd, sign_fd, directory=directory)
     return subprocess.Popen(
         [sys.executable, "-c", PLAY, part.written()],
         stdin=subprocess.DEVNULL,
@@ -26,6 +35,7 @@ def start(
         pass_fds=[report_fd, *more_fds],
         cwd=sock_dir,
         env=environment(),
+        preexec_fn=preexec_fn,
     )
 
 
@@ -88,3 +98,33 @@ def test_process_whose_listener_is_gone_ends(sock_dir: str) -> None:
     with start("serve", sock_dir, theirs) as process:
         os.close(theirs)
         assert process.wait(PATIENCE_S) == -signal.SIGKILL
+    assert os.path.isdir(sock_dir)
+
+
+def test_server_that_waits_ends_with_its_listener_and_removes_its_directory(sock_dir: str) -> None:
+    place = f"{sock_dir}/place"
+    os.mkdir(place)
+    ours, theirs = os.pipe()
+    with start("serve", place, theirs, directory=place) as process:
+        os.close(theirs)
+        with open(ours, "rb") as pipe:
+            while b"Listening" not in pipe.readline():
+                pass
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+    assert not os.path.exists(place)
+
+
+@pytest.mark.parametrize("limit", [40, 100, 101])
+def test_low_limit_of_descriptors_is_no_obstacle(sock_dir: str, limit: int) -> None:
+    ours, theirs = os.pipe()
+
+    def lower() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+    with start("connect", sock_dir, theirs, preexec_fn=lower) as process:
+        os.close(theirs)
+        *told, failed = read_reports(ours)
+    assert process.returncode == 0
+    assert isinstance(told[0], Told)
+    assert told[0].event.fd == 3
+    assert isinstance(failed, Failed)

@@ -25,6 +25,7 @@ EVENTS = [
     events.DescriptorsReceived(3, 1, 2),
     events.DescriptorsSent(3, 1, 2),
     events.HalfClosed(3, events.Direction.SENDING),
+    events.Unlinked(3, PATH, True),
     events.Closed(11, 1, 6, 0),
     events.CallFailed(3, Call.CONNECT, errno.ECONNREFUSED, PATH),
     events.CallFailed(3, Call.ACCEPT, errno.EMFILE),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from afunix.model.sequence import Outcome, Step
+from afunix.tools.demo import calls
 from afunix.tools.demo.calls import Call
 from afunix.tools.demo.script import BrokenOff, Script
 from afunix.tools.demo.shown import Names
@@ -113,14 +114,91 @@ def test_no_times_where_every_run_is_alike() -> None:
     ]
 
 
-def test_an_arrow_leads_to_another_life_line_and_only_one() -> None:
+def test_arrows_lead_to_other_life_lines_the_second_one_further() -> None:
     script = make_script()
     for line in (0, 1, 0, 1):
         script.write_down(line, "call", 0.0)
     script.caused(0, 2, "on the same line")
     script.caused(0, 1, "first")
     script.caused(0, 3, "second")
-    assert [(step.to, step.arrow) for step in steps(script)] == [(1, "first"), *[(None, "")] * 3]
+    told = [(step.to, step.arrow, step.further) for step in steps(script)]
+    assert told == [(1, "first", ((3, "second"),)), *[(None, "", ())] * 3]
+
+
+def test_a_process_begins_with_its_first_step_and_with_an_arrow() -> None:
+    script = make_script()
+    made = script.write_down(0, "fork() = 7", 0.0)
+    line = script.add_lifeline("child", started_by=made)
+    script.write_down(1, "call", 0.0)
+    script.write_down(line, "write(3) = 6", 0.0)
+    script.write_down(line, "close(3)", 0.0)
+    script.end_story()
+    (story,) = script.stories
+    assert [it.begins for it in story.lifelines] == [None, None, 2]
+    assert [step.to for step in story.steps] == [2, None, None, None]
+
+
+def test_a_remark_is_no_call() -> None:
+    script = make_script()
+    script.remark(1, "and the signal SIGPIPE")
+    (step,) = steps(script)
+    assert (step.line, step.text, step.outcome) == (1, "and the signal SIGPIPE", Outcome.NOTE)
+
+
+def test_a_note_is_read_once_below_its_own_story() -> None:
+    script = make_script()
+    for _ in range(2):
+        script.write_down(0, "call", 0.0)
+        script.add_note("said")
+    assert steps(script) and script.stories[0].notes == ("said",)
+    script.write_down(0, "call", 0.0)
+    assert steps(script) and script.stories[1].notes == ()
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EINPROGRESS])
+def test_a_limit_of_our_own_is_not_told_as_what_the_kernel_did(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "LIMIT_S", 0.0)
+    script = make_script()
+    with pytest.raises(BrokenOff):
+        script.make(0, call(fail(number)))
+    assert script.surprises == ["accept(3): given up by this program after 1 s"]
+    assert steps(script)[0].text == "accept(3)  (given up by this program after 1 s)"
+
+
+def test_an_eagain_that_is_expected_is_the_kernels() -> None:
+    script = make_script()
+    script.make_failing(0, call(fail(errno.EAGAIN)), errno.EAGAIN)
+    assert steps(script)[0].text == "accept(3) = -1 EAGAIN"
+
+
+def test_a_call_without_an_answer_has_no_errno() -> None:
+    def function() -> None:
+        raise calls.NotAnswered(None, "the process is gone")
+
+    script = make_script()
+    with pytest.raises(BrokenOff):
+        script.make(0, call(function))
+    assert script.surprises == ["accept(3): the process is gone"]
+    assert steps(script)[0].text == "accept(3)  (the process is gone)"
+
+
+def test_an_errno_whose_cause_is_known_has_a_hint() -> None:
+    script = make_script()
+    with pytest.raises(BrokenOff):
+        script.make(0, call(fail(errno.ENETUNREACH)))
+    assert "'ip link set lo up'" in script.surprises[0]
+
+
+def test_a_call_that_returned_nothing_after_waiting_returned_0() -> None:
+    script = make_script(reproducible=True)
+    one, other = socket.socketpair()
+    with one, other:
+        begun = script.begin(0, Call("connect(3)", lambda: one.recv(9), lambda _, value: value))
+        other.send(b"x")
+        begun.end()
+    assert [step.text for step in steps(script)] == ["connect(3) …", "connect(3) = 0  (waited)"]
 
 
 def test_inside_is_looked_at_after_what_the_call_did() -> None:

@@ -16,6 +16,8 @@ from tests.peers import require
 from tests.program import environment
 from tests.tools.demo.telling import calls
 
+from afunix.kernel import socket_table
+from afunix.tools.demo.experiments import EXPERIMENTS
 from afunix.tools.demo.stage import BrokenOff, Stage
 
 PROGRAM = """
@@ -26,8 +28,19 @@ from afunix.tools.demo.experiments import EXPERIMENTS
 print(json.dumps([step.text for step in story.steps]))
 """
 
-NAMES_IN_STRACE = {"accept4": "accept", "sendto": "write", "recvfrom": "read"}
-TRACED = ("socket", "bind", "listen", "connect", "shutdown", "close", *NAMES_IN_STRACE)
+TRACED = (
+    "socket",
+    "bind",
+    "listen",
+    "accept4",
+    "connect",
+    "shutdown",
+    "close",
+    "read",
+    "write",
+    "sendto",
+    "recvfrom",
+)
 
 
 def summary(line: str) -> tuple[str, int, str] | None:
@@ -40,7 +53,7 @@ def summary(line: str) -> tuple[str, int, str] | None:
         outcome = error or value
     else:
         outcome = "0"
-    return NAMES_IN_STRACE.get(name, name), int(first) if first.isdecimal() else -1, outcome or "0"
+    return name.removesuffix("4"), int(first) if first.isdecimal() else -1, outcome or "0"
 
 
 def test_the_calls_are_those_that_strace_sees(sock_dir: str) -> None:
@@ -50,10 +63,24 @@ def test_the_calls_are_those_that_strace_sees(sock_dir: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     with open(log) as file:
         lines = file.read().splitlines()
-    ours = [summary(text) for text in json.loads(done.stdout)]
+    ours = [found for text in json.loads(done.stdout) if (found := summary(text))]
+    assert ("write", 4, "EPIPE") in ours
     start = next(index for index, line in enumerate(lines) if "socket(AF_UNIX" in line)
     theirs = [summary(line) for line in lines[start : start + len(ours)]]
     assert ours == theirs
+
+
+def test_a_child_is_made_as_strace_sees_it(sock_dir: str) -> None:
+    log = os.path.join(sock_dir, "log")
+    command = [require("strace"), "-f", "-o", log, "-e", "trace=vfork,fork,clone,clone3,execve"]
+    command += [sys.executable, "-c", PROGRAM.replace("half-close", "socketpair")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+    (made,) = [text for text in json.loads(done.stdout) if text.startswith("vfork")]
+    pid = made.rpartition(" ")[2]
+    with open(log) as file:
+        seen = file.read()
+    assert re.search(rf"vfork\(.*= {pid}$|vfork resumed.*= {pid}$", seen, re.MULTILINE)
+    assert re.search(rf"^{pid} +execve\(", seen, re.MULTILINE)
 
 
 def test_a_scene_closes_what_is_open_and_writes_it_down() -> None:
@@ -64,6 +91,47 @@ def test_a_scene_closes_what_is_open_and_writes_it_down() -> None:
             "server: socket(AF_UNIX, SOCK_STREAM) = 3",
             "server: close(3)",
         ]
+
+
+def test_roles_of_one_process_are_said_to_be_that() -> None:
+    with Stage() as stage:
+        for names in (("server",), ("server", "one", "two")):
+            with stage.scene("roles"):
+                for name in names:
+                    stage.actor(name).socket()
+    alone, together = stage.result().stories
+    assert alone.notes == ()
+    (note,) = together.notes
+    assert note.startswith("One process plays server, one and two: ")
+
+
+def test_a_process_of_its_own_has_its_number_in_its_head() -> None:
+    with Stage() as stage:
+        with stage.scene("two processes"):
+            stage.actor("server", has_pid=True).socket()
+            pid = stage.process("client").pid
+        (story,) = stage.result().stories
+    assert [line.detail for line in story.lifelines] == [f"pid {os.getpid()}", f"pid {pid}"]
+    assert pid != os.getpid() and story.notes == ()
+
+
+def test_a_table_that_must_be_read_whole_is_not_read_while_a_call_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket_table, "is_forced", lambda _: True)
+    read, readings = socket_table._read_proc_net_unix, []
+    with Stage(inside=True) as stage:
+
+        def note_reading() -> socket_table.Table:
+            readings.append(stage.script.is_waiting)
+            return read()
+
+        monkeypatch.setattr(socket_table, "_read_proc_net_unix", note_reading)
+        EXPERIMENTS["two-clients"].run(stage)
+    steps = [step for story in stage.result().stories for step in story.steps]
+    assert True not in readings
+    assert 20 < len(readings) <= len(steps) + 2  # at most once for a step; and for the foot of each story
+    assert stage.result().is_as_explained
 
 
 def test_the_next_scene_begins_in_an_empty_directory() -> None:

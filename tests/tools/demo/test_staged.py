@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 from tests.tools.demo.telling import calls
 
+from afunix.tools.demo.calls import STARTING
 from afunix.tools.demo.stage import Stage
 
 
@@ -24,7 +26,7 @@ def test_files_are_opened_read_and_unlinked() -> None:
             'server: open("notes.txt", O_RDWR | O_CREAT) = 3',
             "server: write(3) = 5",
             "server: lseek(3, 0)",
-            "server: read(3) = 5",
+            'server: read(3) = 5 "notes"',
             'server: readdir(".") = notes.txt',
             'server: unlink("notes.txt")',
         ]
@@ -46,3 +48,16 @@ def test_a_file_that_says_something_else_is_a_surprise() -> None:
         with stage.scene("files"):
             stage.actor("server").open_new("notes.txt").read(9, b"notes")
         assert stage.result().surprises == ("read(3) gave b'', expected b'notes'",)
+
+
+def test_nothing_is_closed_while_a_process_starts_that_has_it_too() -> None:
+    with Stage() as stage, stage.scene("files"):
+        file = stage.actor("server").open_new("notes.txt")
+        closing = threading.Thread(target=file.close)
+        with STARTING:
+            closing.start()
+            closing.join(0.1)
+            assert os.fstat(file.fd)
+        closing.join()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(file.fd)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import EAGAIN, EINPROGRESS
 from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from typing import Generic, TypeVar
 
@@ -21,13 +22,27 @@ V = TypeVar("V")
 LIMIT_S = 1.0
 """As long as a call may wait, for the kernel gives up then."""
 
-_LIMIT = struct.pack("@ll", int(LIMIT_S), int(LIMIT_S % 1 * 1e6))
+LIMIT = struct.pack("@ll", int(LIMIT_S), int(LIMIT_S % 1 * 1e6))
+"""The same as a struct timeval."""
+
+STARTING = threading.Lock()
+"""Held while a process is started, for it has all that we have until execve(2) closes that; and by whoever closes."""
 
 
 def limit_waiting(sock: socket.socket) -> None:
     """No call on `sock` waits longer than LIMIT_S. It is the socket's own: what it accepts is limited anew."""
-    sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, _LIMIT)
-    sock.setsockopt(SOL_SOCKET, SO_SNDTIMEO, _LIMIT)
+    sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, LIMIT)
+    sock.setsockopt(SOL_SOCKET, SO_SNDTIMEO, LIMIT)
+
+
+class NotAnswered(OSError):
+    """A call of which nobody knows how it ended: `strerror` says why. That is no result of the kernel's."""
+
+
+def is_limit(tried: Attempt[T]) -> bool:
+    """Whether the call failed because LIMIT_S was over: a connect over TCP says EINPROGRESS then, others EAGAIN."""
+    number = tried.error.errno if tried.error is not None else None
+    return number in (EAGAIN, EINPROGRESS) and tried.ended - tried.began >= 0.9 * LIMIT_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,16 @@ _SHOWN_BYTES = 24
 
 @dataclass(slots=True)
 class Sent:
-    """What one step sent: `left` bytes of it were not read yet; None stands for the end of what is sent."""
+    """What one step sent, as far as it was not read yet; `data` is None for the end of what is sent."""
 
     step: int
-    left: int | None
-    label: str
+    data: bytes | None
+    descriptors: int = 0
+
+    @property
+    def label(self) -> str:
+        """What is written on the way to who reads it."""
+        return "end of file" if self.data is None else label(self.data, self.descriptors)
 
 
 class Inbox:
@@ -33,32 +38,32 @@ class Inbox:
 
     def put(self, step: int, data: bytes, *, descriptors: int = 0) -> None:
         """`step` sent `data`."""
-        self._sent.append(Sent(step, len(data), label(data, descriptors)))
+        self._sent.append(Sent(step, data, descriptors))
 
     def end(self, step: int) -> None:
         """`step` was the last: a shutdown or a close. Only the first says so."""
-        if not any(sent.left is None for sent in self._sent):
-            self._sent.append(Sent(step, None, "end of file"))
+        if not any(sent.data is None for sent in self._sent):
+            self._sent.append(Sent(step, None))
 
     def take(self, count: int) -> list[Sent]:
-        """What a read of `count` bytes got, from which steps; each is told once, when its first byte is read."""
+        """What a read of `count` bytes got, from which steps; of what it got in part only that part."""
         if self._keeps_records:
             return [self._sent.popleft()] if self._sent else []
         if count == 0:
-            return [self._sent.popleft()] if self._sent and self._sent[0].left is None else []
+            return [self._sent.popleft()] if self._sent and self._sent[0].data is None else []
         return self._take_bytes(count)
 
     def _take_bytes(self, count: int) -> list[Sent]:
         taken = []
-        while count > 0 and self._sent and self._sent[0].left is not None:
+        while count > 0 and self._sent:
             first = self._sent[0]
-            if first.label:
-                taken.append(Sent(first.step, first.left, first.label))
-                first.label = ""
-            part = min(count, first.left or 0)
-            first.left = (first.left or 0) - part
-            count -= part
-            if first.left == 0:
+            if first.data is None:
+                break
+            part, rest = first.data[:count], first.data[count:]
+            taken.append(Sent(first.step, part, first.descriptors))
+            count -= len(part)
+            first.data, first.descriptors = rest, 0  # descriptors come with the first byte
+            if not rest:
                 self._sent.popleft()
         return taken
 

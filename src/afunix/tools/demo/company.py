@@ -1,7 +1,8 @@
 """The processes of the main story as the one who started them sees them: started, listened to, and ended for certain.
 
 A Company owns its processes and their pipes. `reports` grows in the order in which reports are read; `wait_until`
-reads until something is true. Whatever ends the `with` block, no process outlives it.
+reads until something is true. Whatever ends the `with` block, no process outlives it;
+they notice, too, if we are killed.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import IO
+from typing import IO, TypeVar
 
 from ...kernel.interrupts import Interrupts
 from ...model.causality import Process, Report
@@ -29,6 +30,8 @@ PATIENCE_S = 20.0
 """Nothing was heard for so long: somebody hangs. Much longer than anything here takes."""
 
 _CHUNK_BYTES = 1 << 16
+
+_Kind = TypeVar("_Kind", bound=Event)
 
 _START = (
     "import sys; sys.path[:] = sys.argv[2:]; from afunix.tools.demo.player import play; play(sys.argv[1])"
@@ -54,7 +57,8 @@ class Player:
 
 @dataclass(eq=False)
 class Company:
-    """Works in `directory`, which becomes the processes' own; their words on STDERR are kept in files there.
+    """Works in `directory`, which becomes the processes' own; their words on STDERR are kept in files there. It is to be
+    removed by the caller afterwards; if this process is killed (SIGKILL), its processes end by themselves and do it.
 
     `interrupts` ends every wait with Interrupted.
     """
@@ -96,6 +100,10 @@ class Company:
         """How many reports of that kind `player` has made so far."""
         return self._counts[player.number, kind]
 
+    def events(self, kind: type[_Kind]) -> Iterator[_Kind]:
+        """Those of that kind that were reported, by anybody, in the order in which they were heard."""
+        return (report.event for report in self.reports if isinstance(report.event, kind))
+
     def processes(self) -> list[Process]:
         return [Process(player.name, player.pid) for player in self.players]
 
@@ -122,7 +130,8 @@ class Company:
             if is_held:
                 their_sign, sign_fd = os.pipe()
                 given.append(their_sign)
-            part = Part(role, address, theirs, given[1] if is_held else -1, self.inside, as_json)
+            sign = given[1] if is_held else -1
+            part = Part(role, address, theirs, sign, self.inside, as_json, os.path.abspath(self.directory))
             process = self._popen(name, part, given, stdin, stdout)
         except BaseException:
             for fd in (ours, sign_fd):

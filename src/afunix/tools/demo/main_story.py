@@ -17,17 +17,27 @@ from dataclasses import dataclass, replace
 
 from ...formats.trace import TraceFormat
 from ...kernel.interrupts import Interrupts
+from ...kernel.limits import require_descriptors
 from ...model import events
 from ...model.lifecycle import Call
 from ...model.sequence import Story
 from ...model.storytelling import tell
+from . import held
 from .company import Company, Player
 from .delivery import Delivery, Outlet, open_files
 
 ADDRESS = "hello.sock"
 
 _PREFIX = "afunix-demo-"
-_HELD = "; the server is held up after listen and accept, so that others can be seen waiting"
+_HELD = "The server is held up after listen and accept, so that others can be seen waiting."
+
+_LEFT_OUT = (
+    "Left out: the sockets are non-blocking, and each process waits in epoll or poll until there is something to do;"
+    " a read that finds nothing yet (EAGAIN) is no step."
+)
+
+_DESCRIPTORS = 28
+_DESCRIPTORS_OF_A_CLIENT = 3
 
 _Place = tuple[int, int]
 
@@ -57,12 +67,15 @@ def tell_main_story(
 ) -> MainStory:
     """Each client sends a line to one server. `inside`: the server waits in some places, so that others are seen waiting.
 
-    Takes about 0.2 s and 0.1 s a client. Works in a temporary directory; nothing of it is left, nor any process.
+    Takes about 0.2 s and 0.1 s a client. Works in a temporary directory; nothing of it is left, nor any process (see
+    `Company` for what holds if this process is killed).
 
     Raises:
-        AfunixError: a process failed, with its own words. OSError: no process or directory can be made.
+        AfunixError: a process failed, with its own words, or RLIMIT_NOFILE is too low.
+        OSError: no process or directory can be made.
         Interrupted: one of `interrupts` came.
     """
+    require_descriptors(_descriptors(clients))
     with (
         tempfile.TemporaryDirectory(prefix=_PREFIX) as place,
         Company(place, inside, interrupts) as company,
@@ -77,14 +90,19 @@ def tell_main_story(
                 company.wait_for(player, events.HalfClosed)
             company.give_sign(server)
         before_stop = _end(company, server, players)
-        story = tell(
-            _title(clients) + (_HELD if inside else ""),
-            company.processes(),
-            company.reports,
-            words=words,
-            waited_for=_waited_for(company, server, players, before_stop, one_by_one=True),
-            reproducible=reproducible,
-        )
+    story = tell(
+        _title(clients),
+        company.processes(),
+        company.reports,
+        words=words,
+        waited_for=_waited_for(company, server, players, before_stop, one_by_one=True),
+        reproducible=reproducible,
+        notes=[
+            *_notes(company),
+            *([_HELD] if inside else []),
+            *(held.notes(has_times=not reproducible) if inside else []),
+        ],
+    )
     return MainStory(_number_inodes(story) if reproducible else story, bytes(came_out))
 
 
@@ -94,30 +112,34 @@ def send_files(
     """A client for each file, all at once, to one server; what comes out is compared with what went in.
 
     Raises:
-        AfunixError: a process failed, or a path is no regular file. OSError: a file cannot be read.
+        AfunixError: a process failed, a path is no regular file, or RLIMIT_NOFILE is too low.
+        OSError: a file cannot be read.
         Interrupted: one of `interrupts` came.
     """
+    require_descriptors(_descriptors(len(paths)))
     outlet = Outlet(is_shared=len(paths) > 1)
-    with (
-        open_files(paths) as files,
-        tempfile.TemporaryDirectory(prefix=_PREFIX) as place,
-        Company(place, inside, interrupts) as company,
-    ):
-        server = _start_server(company, outlet.take, as_json=outlet.is_shared)
-        players = [
-            company.start("connect", _name(number, len(files)), ADDRESS, stdin=file)
-            for number, file in enumerate(files, 1)
-        ]
-        before_stop = _end(company, server, players)
-        story = tell(
-            _title(len(files)),
-            company.processes(),
-            company.reports,
-            words=words,
-            waited_for=_waited_for(company, server, players, before_stop, one_by_one=False),
-        )
+    with open_files(paths) as files:
+        with (
+            tempfile.TemporaryDirectory(prefix=_PREFIX) as place,
+            Company(place, inside, interrupts) as company,
+        ):
+            server = _start_server(company, outlet.take, as_json=outlet.is_shared)
+            players = [
+                company.start("connect", _name(number, len(files)), ADDRESS, stdin=file)
+                for number, file in enumerate(files, 1)
+            ]
+            before_stop = _end(company, server, players)
         sent = zip(paths, files, players, strict=True)
-        return SentFiles(story, tuple(outlet.deliver(path, file, player.pid) for path, file, player in sent))
+        deliveries = tuple(outlet.deliver(path, file, player.pid) for path, file, player in sent)
+    story = tell(
+        _title(len(files), as_json=outlet.is_shared),
+        company.processes(),
+        company.reports,
+        words=words,
+        waited_for=_waited_for(company, server, players, before_stop, one_by_one=False),
+        notes=[*_notes(company), *(held.notes(has_times=True) if inside else [])],
+    )
+    return SentFiles(story, deliveries)
 
 
 def _number_inodes(story: Story) -> Story:
@@ -144,8 +166,27 @@ def words(event: events.Event) -> str | None:
 _TRACE = TraceFormat(lambda pid: None, lambda uid: None)
 
 
-def _title(clients: int) -> str:
-    return f"afunix serve {ADDRESS}, and " + (
+def _notes(company: Company) -> list[str]:
+    """What the drawing leaves out, and why the first client's descriptor is not the next number."""
+    accepted = next(company.events(events.Accepted))
+    own = range(accepted.listener + 1, accepted.fd)
+    if not own:
+        return [_LEFT_OUT]
+    numbers = f"{own[0]} to {own[-1]}" if len(own) > 1 else str(own[0])
+    return [
+        _LEFT_OUT,
+        f"accept(2) gives the lowest free number: {accepted.fd}, for the server has {numbers} open for its own work"
+        " (its event loop, the directory of its socket file).",
+    ]
+
+
+def _descriptors(clients: int) -> int:
+    """Enough for the server, and for us; both have some for each client."""
+    return _DESCRIPTORS + _DESCRIPTORS_OF_A_CLIENT * clients
+
+
+def _title(clients: int, *, as_json: bool = False) -> str:
+    return f"afunix serve {'--json ' if as_json else ''}{ADDRESS}, and " + (
         f"afunix connect {ADDRESS}" if clients == 1 else f"{clients} times afunix connect {ADDRESS}"
     )
 

@@ -1,7 +1,8 @@
 """The inside of a process of the main story: the very engine of `afunix serve` or `connect`, with a reporting observer.
 
 `play` is called in a new process by `company`, which reads the reports. The pipe that they go through is moved out
-of the way first, so that the first socket is descriptor 3, as in everybody's trace.
+of the way first, so that the first socket is descriptor 3, as in everybody's trace. A thread watches that pipe: when
+nobody reads it any more, whoever started this was killed, and the process ends at once, with its directory.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import select
+import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,12 +25,17 @@ from ...model.errors import AfunixError
 from .reporting import Failed, Told, encode, is_told
 
 _FIRST_HIGH_FD = 100
+_HIGH_FDS = 4
+"""So many are left above the first where the limit is so low that it cannot be 100."""
+
+_FAILED_PATIENCE_MS = 500
+"""Of a parent that is killed the kernel closes one pipe after the other: what failed may be the first sign of it."""
 
 LONGEST_HOLD_S = 2.0
 """How long a call that is held back waits for its sign: whoever gives it may have gone."""
 
 LONGEST_LIFE_S = 3600.0
-"""A process that nobody stops, because whoever started it was killed, ends by itself."""
+"""What the engines are told to end after: nobody wants a process that lives for ever, should all else fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class Part:
 
     `inside`: look into the kernel's table after each call. `sign_fd` (-1: none): after listen and accept a byte from
     it is awaited, so that others can be seen waiting. `as_json` is for a server: what came, with who sent it.
+    `directory` is removed by this process if nobody reads its reports any more; "" for none.
     """
 
     role: str
@@ -43,6 +53,7 @@ class Part:
     sign_fd: int = -1
     inside: bool = False
     as_json: bool = False
+    directory: str = ""
 
     def written(self) -> str:
         return json.dumps(asdict(self))
@@ -53,20 +64,42 @@ def play(written: str) -> None:
     part = Part(**json.loads(written))
     report_fd = _move_up(part.report_fd)
     sign_fd = _move_up(part.sign_fd) if part.sign_fd >= 0 else -1
+    threading.Thread(target=_end_with_reader, args=(report_fd, part.directory), daemon=True).start()
     observer = _Reporter(report_fd, sign_fd, _looker(part)).observe
     address = Address.parse(part.address)
+    patience_ms = _FAILED_PATIENCE_MS
     try:
         _ROLES[part.role](address, part, observer)
+        patience_ms = 0
     except AfunixError as error:
         os.write(report_fd, encode(Failed(error.message, error.hint)))
+    finally:
+        if _is_unread(report_fd, patience_ms):
+            threading.Event().wait()  # `_end_with_reader` is about to end this, and not yet done
+
+
+def _end_with_reader(report_fd: int, directory: str) -> None:
+    """Wait until nobody reads the pipe any more; then nobody is there to end this process or to clean up after it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
+    _is_unread(report_fd, None)
+    if directory:
+        shutil.rmtree(directory, ignore_errors=True)  # the last one to do so leaves nothing
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_unread(report_fd: int, within_ms: int | None) -> bool:
+    """Whether nobody has the other end of the pipe any more; wait so long for that to come (None: for ever)."""
+    poller = select.poll()
+    poller.register(report_fd, 0)  # POLLERR comes unasked
+    return bool(poller.poll(within_ms))
 
 
 def _looker(part: Part) -> Callable[[events.Event], tuple[str, ...]]:
     if not part.inside:
         return lambda event: ()
-    from .inside import look
+    from .inside import Looker
 
-    return look
+    return Looker().look
 
 
 def _serve(address: Address, part: Part, observer: events.Observer) -> None:
@@ -117,8 +150,8 @@ class _Reporter:
         try:
             while rest:
                 rest = rest[os.write(self._report_fd, rest) :]
-        except BrokenPipeError:  # whoever started us is gone, and nobody else would end us
-            os.kill(os.getpid(), signal.SIGKILL)
+        except BrokenPipeError:
+            threading.Event().wait()  # whoever started us is gone: `_end_with_reader` is about to end this
 
     def _await_sign(self) -> None:
         if select.select([self._sign_fd], [], [], LONGEST_HOLD_S)[0]:
@@ -127,6 +160,7 @@ class _Reporter:
 
 def _move_up(fd: int) -> int:
     """The same pipe under a number that leaves the low ones to sockets; `fd` is closed."""
-    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_HIGH_FD)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, min(_FIRST_HIGH_FD, limit - _HIGH_FDS))
     os.close(fd)
     return high

@@ -33,6 +33,7 @@ _TYPES: dict[str, type[events.Event]] = {
         events.DescriptorsReceived,
         events.DescriptorsSent,
         events.HalfClosed,
+        events.Unlinked,
         events.Closed,
         events.CallFailed,
     )

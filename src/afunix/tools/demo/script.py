@@ -1,8 +1,9 @@
 """What is written down while an experiment is made: calls become steps, in the wording of `--trace`.
 
 A step stands where the experiment made its call; one that had to wait stands there twice: with `…` where it was
-seen waiting, and where it ended. A call that ended otherwise than it should is a surprise; where a success was needed
-the experiment breaks off. What an experiment does is in `experiments`, which sockets there are in `staged_socket`.
+seen waiting, and with its result where it returned. A call that ended otherwise than it should is a surprise; where a
+success was needed the experiment breaks off. A limit of our own is never told as what the kernel did.
+What an experiment does is in `experiments`, which sockets there are in `staged_socket`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from errno import ENETUNREACH
+from typing import Any, Generic, NoReturn, TypeVar
 
 from ...model.errors import errno_name
-from ...model.sequence import Lifeline, Outcome, Step, Story
-from .calls import Attempt, Call, Waiting, attempt
+from ...model.sequence import WAITS, Lifeline, Outcome, Step, Story
+from .calls import LIMIT_S, Attempt, Call, NotAnswered, Waiting, attempt, is_limit
 from .causes import Sent
 from .shown import Names
 
@@ -23,6 +25,9 @@ V = TypeVar("V")
 
 SEEN_WAITING_S = 0.1
 """A call that has not returned after so long waits: for a person to see, and longer than a busy machine takes."""
+
+_HINTS = {ENETUNREACH: "the loopback interface is down: 'ip link set lo up' in this network namespace"}
+"""What is known to be behind an errno that no experiment expects."""
 
 
 class BrokenOff(Exception):
@@ -46,29 +51,53 @@ class Script:
         self._title = title
         self._lifelines: list[Lifeline] = []
         self._steps: list[Step] = []
+        self._late: dict[int, int] = {}
+        self._notes: list[str] = []
         self._zero = time.monotonic()
 
     def end_story(self) -> None:
         """Keep what was written down; a story without steps is none."""
         if self._steps:
-            self.stories.append(Story(self._title, tuple(self._lifelines), tuple(self._steps)))
+            lifelines, steps = tuple(self._lifelines), tuple(self._steps)
+            self.stories.append(Story(self._title, lifelines, steps, tuple(self._notes)))
         self.begin_story("")
 
-    def add_lifeline(self, name: str, detail: str = "") -> int:
-        """Its number, for `write_down`."""
+    def add_lifeline(self, name: str, detail: str = "", *, started_by: int | None = None) -> int:
+        """Its number, for `write_down`. `started_by` is the step that made this process: it begins with its first."""
         self._lifelines.append(Lifeline(name, detail))
-        return len(self._lifelines) - 1
+        line = len(self._lifelines) - 1
+        if started_by is not None:
+            self._late[line] = started_by
+        return line
+
+    def add_note(self, sentence: str) -> None:
+        """What is to be read below this story; once, however often it is said."""
+        if sentence not in self._notes:
+            self._notes.append(sentence)
 
     def write_down(self, line: int, text: str, at: float, outcome: Outcome = Outcome.DONE) -> int:
         """The number of the new step; `at` is on time.monotonic."""
         at = 0.0 if self.is_reproducible else max(0.0, at - self._zero)
         self._steps.append(Step(line, text, at, outcome))
-        return len(self._steps) - 1
+        step = len(self._steps) - 1
+        if line in self._late:
+            self._lifelines[line] = replace(self._lifelines[line], begins=step)
+            self.caused(self._late.pop(line), step)
+        return step
+
+    def remark(self, line: int, text: str) -> None:
+        """What is no call, but has to be known at this place."""
+        self.write_down(line, text, time.monotonic(), Outcome.NOTE)
 
     def caused(self, cause: int, effect: int, label: str = "") -> None:
-        """Draw an arrow from step to step, if they are on two life lines; a step has one arrow at most."""
-        if self._steps[cause].line != self._steps[effect].line and self._steps[cause].to is None:
-            self._steps[cause] = replace(self._steps[cause], to=effect, arrow=label)
+        """Draw an arrow from step to step, if they are on two life lines."""
+        step = self._steps[cause]
+        if step.line == self._steps[effect].line:
+            return
+        if step.to is None:
+            self._steps[cause] = replace(step, to=effect, arrow=label)
+        else:
+            self._steps[cause] = replace(step, further=(*step.further, (effect, label)))
 
     def arrived(self, sent: list[Sent], effect: int) -> None:
         """What `sent` tells was read by the step `effect`."""
@@ -78,6 +107,15 @@ class Script:
     def surprise(self, sentence: str) -> None:
         """Something is not as the explanation has it."""
         self.surprises.append(sentence)
+
+    def break_off(self, sentence: str) -> NoReturn:
+        """A surprise, without which the rest cannot be tried.
+
+        Raises:
+            BrokenOff: always.
+        """
+        self.surprise(sentence)
+        raise BrokenOff
 
     def make(self, line: int, call: Call[T, V], wakes: Begun[Any, Any] | None = None) -> V:
         """Make the call and write it down; the value that the experiment goes on with.
@@ -109,7 +147,7 @@ class Script:
     @property
     def is_waiting(self) -> bool:
         """Whether a thread is still making a call."""
-        return bool(self._begun)
+        return any(not begun.waiting.is_over(0) for begun in self._begun)
 
     def abandon(self) -> None:
         """End what threads still wait for, after its sockets were shut down; nothing is written down."""
@@ -123,7 +161,8 @@ class Script:
             raise BrokenOff
         value: T = tried.value  # type: ignore[assignment]
         outcome = Outcome.WAITED if note else Outcome.DONE
-        step = self.write_down(line, call.text + call.shown(value) + note, tried.began, outcome)
+        returned = call.shown(value) or (" = 0" if note else "")
+        step = self.write_down(line, call.text + returned + note, tried.began, outcome)
         result = call.done(step, value)
         self._look_inside(step)
         return result
@@ -132,10 +171,25 @@ class Script:
         self, line: int, text: str, tried: Attempt[T], error: OSError, expect: int, note: str = ""
     ) -> None:
         name = errno_name(error.errno)
-        self._look_inside(self.write_down(line, f"{text} = -1 {name}{note}", tried.began, Outcome.FAILED))
-        if error.errno != expect:
+        why = self._why_unknown(tried, error, expect)
+        told = f"  ({why})" if why else f" = -1 {name}{note}"
+        step = self.write_down(line, text + told, tried.began, Outcome.FAILED)
+        self._look_inside(step)
+        if why:
+            self.surprise(f"{text}: {why}")
+        elif error.errno != expect:
             wanted = errno_name(expect) if expect else "it to succeed"
-            self.surprise(f"{text} failed with {name}, expected {wanted}")
+            hint = f" ({_HINTS[error.errno]})" if error.errno in _HINTS else ""
+            self.surprise(f"{text} failed with {name}, expected {wanted}{hint}")
+
+    @staticmethod
+    def _why_unknown(tried: Attempt[T], error: OSError, expect: int) -> str:
+        """Why nobody knows how the call would have ended; empty where the kernel has said it."""
+        if isinstance(error, NotAnswered):
+            return str(error.strerror)
+        if is_limit(tried) and error.errno != expect:
+            return f"given up by this program after {LIMIT_S:g} s"
+        return ""
 
     def _look_inside(self, step: int) -> None:
         lines = self._look()
@@ -153,7 +207,7 @@ class Begun(Generic[T, V]):
         script._begun.append(self)
         self._was_seen = not self.waiting.is_over(SEEN_WAITING_S)
         if self._was_seen:
-            step = script.write_down(line, f"{call.text} …", self.waiting.began, Outcome.WAITED)
+            step = script.write_down(line, call.text + WAITS[0], self.waiting.began, Outcome.WAITED)
             script._look_inside(step)
         else:
             script.surprise(f"{call.text} returned at once, expected it to wait")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 
+from ...model.credentials import UNKNOWN_ID, PeerCredentials
 from ...model.escaping import escape
 
 Endpoint = tuple[str, int]
@@ -55,9 +56,9 @@ class Names:
         """The same for an address that the kernel told: an abstract one comes as bytes."""
         return self.address(self.staged(told))
 
-    def word(self, word: str, number: int) -> str:
-        """`number`, or the `word` that stands for it where the same text is wanted every time."""
-        return word if self._reproducible else str(number)
+    def word(self, word: str, found: object) -> str:
+        """`found`, or the `word` that stands for it where the same text is wanted every time."""
+        return word if self._reproducible else str(found)
 
     def staged(self, told: str | bytes | Endpoint) -> Address:
         """The address that the kernel told, as experiments write it."""
@@ -78,6 +79,15 @@ class Names:
     def pid(self, pid: int | None) -> str:
         """A process number as it is shown, `?` for None."""
         return "?" if pid is None else self.word(self._pids.get(pid, "PID"), pid)
+
+    def who(self, found: PeerCredentials) -> str:
+        """`pid 412 uid 1000 gid 1000`; of nobody what the kernel says then, and what that means."""
+        if not found.is_known:
+            return "pid 0 uid -1 gid -1  (nobody known)"
+        return f"pid {self.pid(found.pid)} uid {self._id('UID', found.uid)} gid {self._id('GID', found.gid)}"
+
+    def _id(self, word: str, number: int) -> str:
+        return "-1" if number == UNKNOWN_ID else self.word(word, number)
 
     def opened(self, fd: int) -> None:
         """`fd` was opened by the call that is being written down."""

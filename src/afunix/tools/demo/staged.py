@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from .calls import Call
-from .causes import Inbox
+from .calls import STARTING, Call
+from .causes import Inbox, label
+from .held import OwnShutdowns
 from .script import Script
 from .shown import Address
 
@@ -34,12 +35,24 @@ class Description:
         return Description(self.outbox, self.inbox)
 
 
+class Elsewhere:
+    """A descriptor in a process of its own, which the life line called `owner` has; `shown` is its number there."""
+
+    inode: int
+    shown: str
+    owner: str
+    is_open: bool
+
+
 @dataclass(eq=False, slots=True)
 class Props:
     """All that is on a stage: what was opened, in order, and which socket a name leads to, the last bound to it."""
 
     script: Script
+    shutdowns: OwnShutdowns
     opened: list[Staged] = field(default_factory=list)
+    elsewhere: list[Elsewhere] = field(default_factory=list)
+    """What processes of their own opened."""
     bound: dict[Address, Description] = field(default_factory=dict)
 
 
@@ -85,7 +98,12 @@ class Staged:
             self.is_open = False
             text = f"close({self.shown})"
             self.script.names.closed(self.fd)
-            self.make(text, self._close, lambda step, _: self._closed(step))
+            self.make(text, self._close_really, lambda step, _: self._closed(step))
+
+    def _close_really(self) -> None:
+        """Not while a process starts in another thread, which would have it open a moment longer."""
+        with STARTING:
+            self._close()
 
     def _close(self) -> None:
         os.close(self.fd)
@@ -98,9 +116,9 @@ class StagedFile(Staged):
     """An open file, or any descriptor that is read and written like one."""
 
     def read(self, max_bytes: int, expect: bytes) -> None:
-        """read(2), which shall give `expect`."""
+        """read(2), which shall give `expect`. What it got is written down, too, for no arrow tells it."""
         text = f"read({self.shown})"
-        found = self.make(text, lambda: os.read(self.fd, max_bytes), shown=read_result)
+        found = self.make(text, lambda: os.read(self.fd, max_bytes), shown=read_result_shown)
         self.check(text, found, expect)
 
     def write(self, data: bytes) -> None:
@@ -110,6 +128,16 @@ class StagedFile(Staged):
     def rewind(self) -> None:
         """lseek(2) to the beginning."""
         self.make(f"lseek({self.shown}, 0)", lambda: os.lseek(self.fd, 0, os.SEEK_SET))
+
+
+def content(data: bytes) -> str:
+    """The bytes that a read got, where they are to be seen."""
+    return f" {label(data)}" if data else ""
+
+
+def read_result_shown(data: bytes) -> str:
+    """What is written for a read whose bytes are to be seen."""
+    return read_result(data) + content(data)
 
 
 def result(count: int) -> str:

@@ -1,25 +1,31 @@
 """The sockets on a stage: every method makes one call, really, and writes it down.
 
 What is bookkeeping here is only who is at the other end, so that arrows can be drawn; what happens is the kernel's
-doing. Methods that wait are bounded (`calls.LIMIT_S`). Writing never raises SIGPIPE.
+doing. Methods that wait are bounded (`calls.LIMIT_S`). SIGPIPE, which a write may send, is taken and told.
 """
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import socket
-from collections.abc import Callable
-from socket import MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_TRUNC, SO_PASSCRED, SOCK_DGRAM, SOL_SOCKET
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from errno import EINPROGRESS
+from socket import MSG_CMSG_CLOEXEC, MSG_TRUNC, SO_PASSCRED, SOCK_DGRAM, SOL_SOCKET
 from typing import Any
 
 from ...kernel.ancillary import descriptors_in, pack_descriptors, space_for
 from ...kernel.peercred import credentials_from, peer_credentials
 from ...model.credentials import PeerCredentials
 from ...model.events import Direction
+from ...model.socket_table import Shutdown
 from .calls import Call, limit_waiting
 from .causes import Inbox
-from .script import Begun, BrokenOff
+from .script import Begun
 from .shown import Address
-from .staged import Description, Props, Staged, StagedFile, read_result, result
+from .staged import Description, Props, Staged, StagedFile, content, read_result, read_result_shown, result
 
 _READ_BYTES = 65536
 
@@ -27,6 +33,8 @@ _READ_BYTES = 65536
 class StagedSocket(Staged):
     """A socket. `expect` is the errno that a call shall fail with; what it failed with comes back, 0 for success."""
 
+    _connects_to: Address | None = None
+    """Where a connect goes on to that must not block."""
     made_by = -1
     """The step that accepted it."""
 
@@ -91,7 +99,9 @@ class StagedSocket(Staged):
         """connect(2)."""
         call = self._connect(address)
         if expect:
-            return self.script.make_failing(self.line, call, expect)
+            found = self.script.make_failing(self.line, call, expect)
+            self._connects_to = address if found == EINPROGRESS else None
+            return found
         self.script.make(self.line, call)
         return 0
 
@@ -103,25 +113,29 @@ class StagedSocket(Staged):
         names = self.script.names
 
         def done(step: int, _: None) -> int:
-            there = self.props.bound.get(address)
-            if there is not None and self.sock.type == SOCK_DGRAM:
-                self.description.outbox = there.inbox
-            elif there is not None:
-                there.clients.append((step, self.description.of_peer()))
+            self._connected(step, address)
             return step
 
         text = f"connect({self.shown}, {names.address(address)})"
         return Call(text, lambda: self.sock.connect(names.real(address)), done)
 
+    def _connected(self, step: int, address: Address) -> None:
+        there = self.props.bound.get(address)
+        if there is not None and self.sock.type == SOCK_DGRAM:
+            self.description.outbox = there.inbox
+        elif there is not None:
+            there.clients.append((step, self.description.of_peer()))
+
     def write(self, data: bytes, expect: int = 0, *, wakes: Begun[Any, Any] | None = None) -> None:
-        """write(2). `wakes` is what waited for the bytes."""
-        call = Call(
-            f"write({self.shown})", lambda: self.sock.send(data, MSG_NOSIGNAL), self._sent(data), result
-        )
-        if expect:
-            self.script.make_failing(self.line, call, expect)
-        else:
-            self.script.make(self.line, call, wakes)
+        """write(2). `wakes` is what waited for the bytes. The signal that comes with EPIPE is remarked upon."""
+        call = Call(f"write({self.shown})", lambda: os.write(self.fd, data), self._sent(data), result)
+        with _sigpipe_taken() as came:
+            if expect:
+                self.script.make_failing(self.line, call, expect)
+            else:
+                self.script.make(self.line, call, wakes)
+        if came:
+            self.script.remark(self.line, "and the signal SIGPIPE")
 
     def send_to(self, address: Address, data: bytes) -> None:
         """sendto(2)."""
@@ -133,7 +147,7 @@ class StagedSocket(Staged):
 
         names = self.script.names
         text = f"sendto({self.shown}, {names.address(address)})"
-        self.make(text, lambda: self.sock.sendto(data, MSG_NOSIGNAL, names.real(address)), done, result)
+        self.make(text, lambda: self.sock.sendto(data, names.real(address)), done, result)
 
     def send_descriptor(self, data: bytes, staged: Staged) -> None:
         """sendmsg(2) with one descriptor beside the bytes."""
@@ -141,7 +155,7 @@ class StagedSocket(Staged):
         control = pack_descriptors([staged.fd])
         self.make(
             text,
-            lambda: self.sock.sendmsg([data], control, MSG_NOSIGNAL),
+            lambda: self.sock.sendmsg([data], control),
             self._sent(data, 1),
             lambda n: f" = {n}, 1 descriptor",
         )
@@ -152,9 +166,10 @@ class StagedSocket(Staged):
 
         return done
 
-    def read(self, expect: bytes, max_bytes: int = _READ_BYTES) -> None:
-        """read(2), which shall give `expect`."""
-        self.check(f"read({self.shown})", self.script.make(self.line, self._read(max_bytes)), expect)
+    def read(self, expect: bytes, max_bytes: int = _READ_BYTES, *, is_shown: bool = False) -> None:
+        """read(2), which shall give `expect`. `is_shown`: write down what it got, too."""
+        call = self._read(max_bytes, read_result_shown if is_shown else read_result)
+        self.check(f"read({self.shown})", self.script.make(self.line, call), expect)
 
     def begin_read(self) -> Begun[bytes, bytes]:
         """The same where nothing can be read yet: it is seen waiting."""
@@ -164,18 +179,23 @@ class StagedSocket(Staged):
         """read(2), which shall fail."""
         self.script.make_failing(self.line, self._read(_READ_BYTES), expect)
 
-    def _read(self, max_bytes: int) -> Call[bytes, bytes]:
+    def _read(self, max_bytes: int, shown: Callable[[bytes], str] = read_result) -> Call[bytes, bytes]:
         def done(step: int, data: bytes) -> bytes:
             self.script.arrived(self.description.inbox.take(len(data)), step)
             return data
 
-        return Call(f"read({self.shown})", lambda: self.sock.recv(max_bytes), done, read_result)
+        return Call(
+            f"read({self.shown})",
+            lambda: os.read(self.fd, max_bytes),
+            done,
+            shown,
+        )
 
     def receive(self, max_bytes: int, expect: bytes, *, is_cut: bool = False) -> None:
         """recvmsg(2), which shall give `expect`, and say whether the datagram was longer."""
 
         def shown(got: tuple[bytes, bool]) -> str:
-            return f" = {len(got[0])}" + (", MSG_TRUNC" if got[1] else "")
+            return f" = {len(got[0])}{content(got[0])}" + (", MSG_TRUNC" if got[1] else "")
 
         def done(step: int, got: tuple[bytes, bool]) -> tuple[bytes, bool]:
             self.script.arrived(self.description.inbox.take(len(got[0])), step)
@@ -210,8 +230,7 @@ class StagedSocket(Staged):
             self.check(text, got[0], expect)
             received = [StagedFile(self.props, self.line, fd) for fd in got[1]]
             if len(received) != 1:
-                self.script.surprise(f"{text} brought {len(received)} descriptors, expected 1")
-                raise BrokenOff
+                self.script.break_off(f"{text} brought {len(received)} descriptors, expected 1")
             return received[0]
 
         text = f"recvmsg({self.shown})"
@@ -230,7 +249,7 @@ class StagedSocket(Staged):
             return data, credentials_from(ancillary)
 
         def shown(got: tuple[bytes, PeerCredentials | None]) -> str:
-            return f" = {len(got[0])}, {self.who(got[1])}"
+            return f" = {len(got[0])}" + (f", {self.script.names.who(got[1])}" if got[1] else "")
 
         def done(step: int, got: tuple[bytes, PeerCredentials | None]) -> PeerCredentials | None:
             self.script.arrived(self.description.inbox.take(len(got[0])), step)
@@ -246,17 +265,9 @@ class StagedSocket(Staged):
             f"getsockopt({self.shown}, SO_PEERCRED)",
             lambda: peer_credentials(self.sock),
             lambda _, found: found,
-            lambda found: f" = {self.who(found)}",
+            lambda found: f" = {self.script.names.who(found)}",
         )
         return self.script.make(self.line, call)
-
-    def who(self, found: PeerCredentials | None) -> str:
-        """`pid 412 uid 1000 gid 1000`, as it is shown."""
-        if found is None or not found.is_known:
-            return "nobody known"
-        names = self.script.names
-        uid, gid = names.word("UID", found.uid), names.word("GID", found.gid)
-        return f"pid {names.pid(found.pid)} uid {uid} gid {gid}"
 
     def own_address(self) -> Any:
         """getsockname(2): the address that others connect to."""
@@ -274,7 +285,29 @@ class StagedSocket(Staged):
     def shut_down_sending(self) -> None:
         """shutdown(2): nothing more will be sent, and the peer is told."""
         text = f"shutdown({self.shown}, {Direction.SENDING.value})"
-        self.make(text, lambda: self.sock.shutdown(socket.SHUT_WR), lambda step, _: self._ended(step))
+        self.make(text, lambda: self.sock.shutdown(socket.SHUT_WR), self._shut_down)
+
+    def _shut_down(self, step: int, _: None) -> None:
+        self.props.shutdowns.add(os.fstat(self.fd).st_ino, Shutdown.SENDING)
+        self._ended(step)
+
+    def is_writable(self, within_ms: int, expect: bool) -> None:
+        """poll(2) for POLLOUT: whether a connect that goes on has ended."""
+
+        def done(step: int, count: int) -> int:
+            if count and self._connects_to is not None:
+                self._connected(step, self._connects_to)
+            return count
+
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        text = f"poll({self.shown}, POLLOUT, {within_ms} ms)"
+        found = self.make(text, lambda: len(poll.poll(within_ms)), done, _poll_result)
+        self.check(text, found, int(expect))
+
+    def let_block(self) -> None:
+        """ioctl(2) FIONBIO: calls wait from now on."""
+        self.make(f"ioctl({self.shown}, FIONBIO, 0)", lambda: os.set_blocking(self.fd, True))
 
     def wake(self) -> None:
         """End what waits on this socket in a thread; not written down."""
@@ -293,3 +326,20 @@ class StagedSocket(Staged):
 
     def _ended(self, step: int) -> None:
         self.description.outbox.end(step)
+
+
+def _poll_result(count: int) -> str:
+    return f" = {count}" + ("" if count else " (timeout)")
+
+
+@contextmanager
+def _sigpipe_taken() -> Iterator[list[int]]:
+    """What came of SIGPIPE to this thread is in the list afterwards; it has no effect, whatever the process does."""
+    came: list[int] = []
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    try:
+        yield came
+    finally:
+        if signal.sigtimedwait({signal.SIGPIPE}, 0) is not None:
+            came.append(signal.SIGPIPE)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -26,4 +26,6 @@ def test_the_calls_of_accept_without_listen() -> None:
 
 def test_the_arrows_of_accept_without_listen() -> None:
     story = result_of("accept-without-listen").stories[0]
-    assert arrows(story) == ['connect(4, "hello.sock") → accept(3) = 5']
+    assert arrows(story) == [
+        'connect(4, "hello.sock") → accept(3) = 5',
+    ]

@@ -15,6 +15,8 @@ def test_the_calls_of_connect_before_listen() -> None:
         'client: connect(4, "hello.sock") = -1 ECONNREFUSED',
         "server: listen(3, 8)",
         'client: connect(4, "hello.sock")',
+        "server: accept(3) = 5",
         "server: close(3)",
         "client: close(4)",
+        "server: close(5)",
     ]

@@ -12,23 +12,25 @@ def test_the_calls_of_credentials() -> None:
         "server: socket(AF_UNIX, SOCK_STREAM) = 3",
         'server: bind(3, "hello.sock")',
         "server: listen(3, 8)",
-        "client: socket(AF_UNIX, SOCK_STREAM) = 4",
-        'client: connect(4, "hello.sock")',
-        "server: accept(3) = 5",
-        "server: getsockopt(5, SO_PEERCRED) = pid PID uid UID gid GID",
-        "server: setsockopt(5, SO_PASSCRED, 1)",
-        "child: write(4) = 6",
-        "server: recvmsg(5) = 6, pid CHILD uid UID gid GID",
-        "server: getsockopt(5, SO_PEERCRED) = pid PID uid UID gid GID",
+        "client: socket(AF_UNIX, SOCK_STREAM) = 3",
+        'client: connect(3, "hello.sock")',
+        "server: accept(3) = 4",
+        "server: getsockopt(4, SO_PEERCRED) = pid CLIENT uid UID gid GID",
+        "client: getsockopt(3, SO_PEERCRED) = pid SERVER uid UID gid GID",
+        "server: setsockopt(4, SO_PASSCRED, 1)",
+        "client: fork() = CHILD",
+        "child: write(3) = 6",
+        "server: recvmsg(4) = 6, pid CHILD uid UID gid GID",
+        "server: getsockopt(4, SO_PEERCRED) = pid CLIENT uid UID gid GID",
         "server: close(3)",
-        "client: close(4)",
-        "server: close(5)",
+        "server: close(4)",
     ]
 
 
 def test_the_arrows_of_credentials() -> None:
     story = result_of("credentials").stories[0]
     assert arrows(story) == [
-        'connect(4, "hello.sock") → accept(3) = 5',
-        'write(4) = 6 → recvmsg(5) = 6, pid CHILD uid UID gid GID ["hello\\n"]',
+        'connect(3, "hello.sock") → accept(3) = 4',
+        "fork() = CHILD → write(3) = 6",
+        'write(3) = 6 → recvmsg(4) = 6, pid CHILD uid UID gid GID ["hello\\n"]',
     ]

@@ -20,7 +20,7 @@ def test_the_calls_of_full_backlog() -> None:
         "client 2: socket(AF_UNIX, SOCK_STREAM) = 5",
         'client 2: connect(5, "hello.sock") …',
         "server: accept(3) = 6",
-        'client 2: connect(5, "hello.sock")  (waited)',
+        'client 2: connect(5, "hello.sock") = 0  (waited)',
         "server: accept(3) = 7",
         "server: close(3)",
         "client 1: close(4)",
@@ -34,6 +34,6 @@ def test_the_arrows_of_full_backlog() -> None:
     story = result_of("full-backlog").stories[0]
     assert arrows(story) == [
         'connect(4, "hello.sock") → accept(3) = 6',
-        'accept(3) = 6 → connect(5, "hello.sock")  (waited) [a place is free]',
-        'connect(5, "hello.sock")  (waited) → accept(3) = 7',
+        'accept(3) = 6 → connect(5, "hello.sock") = 0  (waited) [a place is free]',
+        'connect(5, "hello.sock") = 0  (waited) → accept(3) = 7',
     ]

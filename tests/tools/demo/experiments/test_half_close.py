@@ -22,6 +22,7 @@ def test_the_calls_of_half_close() -> None:
         "server: write(5) = 6",
         "client: read(4) = 6",
         "client: write(4) = -1 EPIPE",
+        "client: and the signal SIGPIPE",
         "server: close(5)",
         "client: read(4) = 0 (end of file)",
         "server: close(3)",

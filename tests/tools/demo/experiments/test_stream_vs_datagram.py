@@ -18,8 +18,9 @@ def test_the_calls_of_stream_vs_datagram_stream() -> None:
         "client: write(4) = 3",
         "client: write(4) = 3",
         "client: write(4) = 5",
-        "server: read(5) = 4",
-        "server: read(5) = 7",
+        'server: read(5) = 4 "onet"',
+        'server: read(5) = 4 "woth"',
+        'server: read(5) = 3 "ree"',
         "server: close(3)",
         "client: close(4)",
         "server: close(5)",
@@ -30,9 +31,11 @@ def test_the_arrows_of_stream_vs_datagram_stream() -> None:
     story = result_of("stream-vs-datagram").stories[0]
     assert arrows(story) == [
         'connect(4, "hello.sock") → accept(3) = 5',
-        'write(4) = 3 → read(5) = 4 ["one"]',
-        'write(4) = 3 → read(5) = 4 ["two"]',
-        'write(4) = 5 → read(5) = 7 ["three"]',
+        'write(4) = 3 → read(5) = 4 "onet" ["one"]',
+        'write(4) = 3 → read(5) = 4 "onet" ["t"]',
+        'write(4) = 3 → read(5) = 4 "woth" ["wo"]',
+        'write(4) = 5 → read(5) = 4 "woth" ["th"]',
+        'write(4) = 5 → read(5) = 3 "ree" ["ree"]',
     ]
 
 
@@ -48,9 +51,9 @@ def test_the_calls_of_stream_vs_datagram_datagrams() -> None:
         'client: sendto(5, "log.sock") = 3',
         'client: sendto(5, "log.sock") = 3',
         'client: sendto(5, "log.sock") = 5',
-        "server: recvmsg(3) = 3",
-        "server: recvmsg(3) = 3",
-        "server: recvmsg(3) = 4, MSG_TRUNC",
+        'server: recvmsg(3) = 3 "one"',
+        'server: recvmsg(3) = 3 "two"',
+        'server: recvmsg(3) = 4 "thre", MSG_TRUNC',
         "server: close(3)",
         "client: close(4)",
         "client: close(5)",
@@ -60,7 +63,7 @@ def test_the_calls_of_stream_vs_datagram_datagrams() -> None:
 def test_the_arrows_of_stream_vs_datagram_datagrams() -> None:
     story = result_of("stream-vs-datagram").stories[1]
     assert arrows(story) == [
-        'sendto(5, "log.sock") = 3 → recvmsg(3) = 3 ["one"]',
-        'sendto(5, "log.sock") = 3 → recvmsg(3) = 3 ["two"]',
-        'sendto(5, "log.sock") = 5 → recvmsg(3) = 4, MSG_TRUNC ["three"]',
+        'sendto(5, "log.sock") = 3 → recvmsg(3) = 3 "one" ["one"]',
+        'sendto(5, "log.sock") = 3 → recvmsg(3) = 3 "two" ["two"]',
+        'sendto(5, "log.sock") = 5 → recvmsg(3) = 4 "thre", MSG_TRUNC ["three"]',
     ]

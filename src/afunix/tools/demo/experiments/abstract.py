@@ -13,14 +13,14 @@ NAME = f"@afunix-demo-{RANDOM}"
 
 def _run(stage: Stage) -> None:
     with stage.scene("an abstract name"):
-        server, client = stage.actor("server"), stage.actor("client")
+        server, client, other = (stage.actor(name) for name in ("server", "client", "rival"))
         listener = server.socket()
         listener.bind(NAME)
         listener.listen(8)
         stage.check("what is in the directory", server.list_names(), [])
         sock = client.socket()
         sock.connect(NAME)
-        rival = client.socket()
+        rival = other.socket()
         rival.bind(NAME, expect=EADDRINUSE)
         sock.close()
         listener.close()
@@ -33,10 +33,9 @@ EXPERIMENT = Experiment(
     question="What is an address that begins with '@'?",
     plan="A server binds an abstract name and listens; a client connects, and another program wants the same name.",
     explanation=(
-        "An abstract name (its first byte is NUL, written '@') is no file: nothing appears in a directory, and it is free"
-        " again as soon as its socket is closed, so that nothing stale is ever left."
-        " But there is no mode and no owner either: whoever is in the same network namespace may connect, or take the"
-        " name first, so that a server has to look at credentials, and so has a careful client."
+        "An abstract name begins with a NUL byte, written '@', and is no file."
+        " It is free again as soon as its socket is closed, so nothing stale is left."
+        " It has no mode and no owner, so anybody in the same network namespace may connect, or take the name first."
     ),
     manual_pages=("unix(7)",),
     run=_run,

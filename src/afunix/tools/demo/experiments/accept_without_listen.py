@@ -26,9 +26,9 @@ EXPERIMENT = Experiment(
     question="What if the server forgets bind, or listen?",
     plan="A server listens without a name, then accepts without listening; then it does both in order.",
     explanation=(
-        "A Unix socket needs a name to listen, and has to listen to accept: out of order both calls fail with EINVAL."
-        " Once it listens, an empty queue is no error: accept(2) waits for a client, or says EAGAIN where the socket"
-        " must not block, as here."
+        "A Unix socket needs a name to listen, and has to listen to accept, else the calls fail with EINVAL."
+        " Once it listens an empty queue is no mistake, and accept(2) waits for a client."
+        " Here it says EAGAIN instead, for this socket must not block."
     ),
     manual_pages=("accept(2)", "unix(7)"),
     run=_run,

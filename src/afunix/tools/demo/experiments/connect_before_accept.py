@@ -26,9 +26,9 @@ EXPERIMENT = Experiment(
     question="Does connect wait until the server accepts?",
     plan="A server listens and does not accept. A client connects, writes, and leaves; only then the server accepts.",
     explanation=(
-        "connect(2) is done as soon as the connection stands in the listener's queue, and what is written waits in the"
-        " receive queue of a socket that nobody has accepted yet: accept(2) makes no connection, it takes one that is"
-        " there. So a connect and a write that succeeded do not say that anybody serves; only an answer does."
+        "connect(2) is done as soon as the connection is in the listener's queue, and accept(2) only takes it out."
+        " What is written meanwhile waits in the receive queue of the server's end."
+        " So neither a connect nor a write that succeeded says that anybody serves, only an answer does."
     ),
     manual_pages=("accept(2)", "listen(2)"),
     run=_run,

@@ -17,6 +17,7 @@ def _run(stage: Stage) -> None:
         sock.connect("hello.sock", expect=ECONNREFUSED)
         listener.listen(8)
         sock.connect("hello.sock")
+        listener.accept()
 
 
 EXPERIMENT = Experiment(
@@ -24,10 +25,9 @@ EXPERIMENT = Experiment(
     question="What does a client get that connects after bind, but before listen?",
     plan="A server makes a socket and binds it. A client connects; then the server listens, and the client tries again.",
     explanation=(
-        "bind(2) makes the name, but only listen(2) makes the queue in which connections wait: until then connect"
-        " fails with ECONNREFUSED, the same errno as for a socket file whose server is gone."
-        " So a client that is started together with its server has to try again, which on Linux it may do with the"
-        " very same socket."
+        "bind(2) makes the name, but only listen(2) makes the queue in which connections wait."
+        " Until then connect fails with ECONNREFUSED, as it does for a file whose server is gone."
+        " A client that starts together with its server has to try again, on Linux with the same socket if it likes."
     ),
     manual_pages=("listen(2)", "connect(2)"),
     run=_run,

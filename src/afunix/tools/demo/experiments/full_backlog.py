@@ -29,9 +29,9 @@ EXPERIMENT = Experiment(
     question="What does a client get when the accept queue is full?",
     plan="A server listens with a backlog of 0 and does not accept. One client connects, then a second, in two ways.",
     explanation=(
-        "On Linux listen(fd, n) lets n + 1 connections wait; where the queue is full a connect that must not block fails"
-        " with EAGAIN, never with EINPROGRESS as over TCP: nothing was begun whose end poll(2) could tell, so the client"
-        " must try again later. A connect that may block waits until accept(2) takes somebody out of the queue."
+        "On Linux listen(fd, n) lets min(n, somaxconn) + 1 connections wait."
+        " When the queue is full a connect that may block waits until accept(2) takes somebody out."
+        " One that must not block fails with EAGAIN, and since nothing was begun the client must try again later."
     ),
     manual_pages=("connect(2)", "listen(2)"),
     run=_run,

@@ -33,10 +33,10 @@ EXPERIMENT = Experiment(
     question="How does a client say 'that was all' and still get its answer?",
     plan="A client sends its question, shuts down its sending side, and reads; the server answers what it has read whole.",
     explanation=(
-        "shutdown(fd, SHUT_WR) ends one direction only: the server reads everything and then 0, the end of file, and"
-        " the answer comes back on the same connection, while the client itself gets EPIPE (and SIGPIPE, unless it is"
-        " ignored) if it writes again."
-        " close(2) would have ended both directions, and the answer would have found nobody."
+        "shutdown(fd, SHUT_WR) ends one direction only, so the server reads everything, then 0, and can still answer."
+        " A later write of the client fails with EPIPE, and SIGPIPE comes with it,"
+        " which ends a program that does not ignore it."
+        " close(2) would have ended both directions, and nobody could read the answer."
     ),
     manual_pages=("shutdown(2)", "close(2)"),
     run=_run,

@@ -10,10 +10,10 @@ from ..stage import Stage
 
 def _run(stage: Stage) -> None:
     with stage.scene("a socketpair"):
-        parent = stage.actor("parent", detail="")
+        parent = stage.actor("parent", has_pid=True)
         ours, theirs = parent.socketpair()
         stage.check("the name of one end", ours.peer_name(), '""')
-        child = stage.child("child", theirs)
+        child = stage.child(parent, "child", theirs).inherited
         theirs.close()
         ours.write(b"2 + 2\n")
         child.read(b"2 + 2\n")
@@ -29,10 +29,10 @@ EXPERIMENT = Experiment(
     question="How do a process and its child talk without any name?",
     plan="A process makes a pair of sockets, starts a child that inherits one, closes its own copy of it, and talks.",
     explanation=(
-        "socketpair(2) gives two ends that are connected already: no bind, no listen, no accept, and no name that"
-        " anybody else could connect to; unlike a pipe it carries bytes both ways."
-        " The parent closes its copy of the child's end, for the end of file comes only when the last descriptor of that"
-        " end is closed, and a write to a connection whose other end is gone fails with EPIPE."
+        "socketpair(2) gives two connected ends without any name that others could connect to, for bytes both ways."
+        " The parent closes its copy of the child's end, since end of file comes only with the last descriptor."
+        " A write after that fails with EPIPE, and SIGPIPE comes with it,"
+        " which ends a program that does not ignore it."
     ),
     manual_pages=("socketpair(2)", "unix(7)"),
     run=_run,

@@ -32,10 +32,9 @@ EXPERIMENT = Experiment(
     question="Why does a server not start again: 'address already in use'?",
     plan="A server listens and closes its socket. A client connects to what is left, and a second server binds to it.",
     explanation=(
-        "close(2), or the death of the process, leaves the socket file: nobody listens there any more (ECONNREFUSED), yet"
-        " bind(2) never replaces a file that exists, whatever it is (EADDRINUSE), until somebody unlinks it."
-        " Who removes it must be sure that it is stale, for a socket that lives goes on listening, and no client finds it"
-        " any more: 'afunix serve' makes sure."
+        "When a listening socket is closed its file stays, and nobody listens there any more (ECONNREFUSED)."
+        " bind(2) never replaces a file, whatever it is (EADDRINUSE), until somebody unlinks it."
+        " Who does that must be sure that it is stale, as 'afunix serve' makes sure, since unlinking hides a living server."
     ),
     manual_pages=("unix(7)", "bind(2)", "unlink(2)"),
     run=_run,

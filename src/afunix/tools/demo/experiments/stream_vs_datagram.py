@@ -20,8 +20,9 @@ def _run(stage: Stage) -> None:
         sock.write(b"one")
         sock.write(b"two")
         sock.write(b"three")
-        conversation.read(b"onet", max_bytes=4)
-        conversation.read(b"wothree")
+        conversation.read(b"onet", max_bytes=4, is_shown=True)
+        conversation.read(b"woth", max_bytes=4, is_shown=True)
+        conversation.read(b"ree", max_bytes=4, is_shown=True)
     with stage.scene("datagrams"):
         server, client = stage.actor("server"), stage.actor("client")
         mailbox = server.socket("dgram")
@@ -41,11 +42,9 @@ EXPERIMENT = Experiment(
     question="What is the difference between a stream and a datagram socket?",
     plan="A client sends 'one', 'two', 'three'; a server reads at most 4 bytes at a time. First a stream, then datagrams.",
     explanation=(
-        "A stream is one flow of bytes: how they were cut into writes is not kept, so a read gets what is there, up to"
-        " its size, across the borders; whoever needs borders must send them."
-        " Datagrams need no listen, no accept and no connection, each receive gets exactly one of them, and of one that"
-        " is longer than the buffer the rest is lost (MSG_TRUNC); a socket of the one type cannot connect to the other"
-        " (EPROTOTYPE)."
+        "A stream does not keep how bytes were cut into writes, so a read takes what is there, up to its size."
+        " Each receive of a datagram gets exactly one, and what is longer than the buffer is lost (MSG_TRUNC)."
+        " Datagrams need neither listen nor accept, and a stream socket cannot connect to them (EPROTOTYPE)."
     ),
     manual_pages=("unix(7)", "socket(2)", "recv(2)"),
     run=_run,

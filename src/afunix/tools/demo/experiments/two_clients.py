@@ -66,10 +66,9 @@ EXPERIMENT = Experiment(
     question="What happens to the second client of a server that serves one at a time?",
     plan="A server accepts, answers until its client is done, and accepts again. Two clients come in turn, then at once.",
     explanation=(
-        "At once, the second client connects and writes like the first, for the kernel does that without the server,"
-        " but its read waits until the first conversation is over: an iterative server keeps everybody else in the"
-        " accept queue. A server for many clients accepts while conversations go on, with a process or a thread for"
-        " each, or with one loop that asks epoll(7) who is ready, as 'afunix serve' does."
+        "The second client connects and writes like the first, for the kernel does that without the server."
+        " Its read waits until the first conversation is over, since an iterative server leaves everybody else in the queue."
+        " A server for many uses a process or thread for each, or one loop with epoll(7) like 'afunix serve'."
     ),
     manual_pages=("accept(2)", "epoll(7)"),
     run=_run,
