@@ -46,10 +46,11 @@ def _output_of(argv: list[str], **options: Any) -> str:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, **options)
     except subprocess.TimeoutExpired:
         raise MeasurementError(f"{os.path.basename(argv[0])}: not within {_TIMEOUT_S:g} s") from None
-    if done.returncode:
+    if done.returncode != 0:
         last = (done.stderr.strip() or "nothing said").splitlines()[-1]
         raise MeasurementError(f"{os.path.basename(argv[0])}: {last}")
-    return done.stdout
+    out: str = done.stdout
+    return out
 
 
 def redis(work: Workplace, contender: Contender) -> Sample:

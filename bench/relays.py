@@ -62,19 +62,12 @@ def relaying(work: Workplace, contender: Contender, sock: str) -> Iterator[Relay
 
 
 def _pass_through(work: Workplace, relay: Relay, size: int, taken: LineReader) -> float:
-    """How long `size` bytes take from the connection until the reader has them all."""
+    """How long `size` bytes take from the writer's connection until the reader has them all."""
     client = work.argv(f"{{c}}/write_client {{sock}} 262144 {size}", relay.path)
-    with processes.running(client, stdout=subprocess.DEVNULL) as writer:
-        connected = measure.wait_until(
-            lambda: _is_connected(relay, writer), "a connected client", processes.READY_TIMEOUT_S
-        )
+    with processes.running(client) as writer:
+        started = int(LineReader(writer).words()[1]) / 1e9
         processes.wait_exit(writer)
-    return processes.wait_reached(taken) - connected
-
-
-def _is_connected(relay: Relay, writer: subprocess.Popen[bytes]) -> bool:
-    real = os.path.realpath(relay.path)
-    return measure.connection_count(real) > 0 or writer.poll() is not None
+    return processes.wait_reached(taken) - started
 
 
 def bulk(work: Workplace, contender: Contender) -> Sample:

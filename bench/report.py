@@ -27,10 +27,11 @@ hour (`--quick`: a minute).
 **How.** For every sample a contender's server is started anew and waited for by connecting. The contenders
 take turns (A B C, A B C), so that a noisy minute hurts all of them; a figure is the median of {rounds},
 the range beside it the smallest and the largest. Speed counts from the connection to the last byte
-out of STDOUT, which a C program empties by splice; the client's start-up is a row of its own. Input files lie
-in {storage}. CPU is what all of a server's processes used between ready and done, children included, in ticks
-of 10 ms; memory is the sum of their proportional set sizes. Lines are checked in a pass of their own, in
-which every line carries its client and its number.
+out of STDOUT, which a C program empties by splice, or, through a relay, to the last byte that a C program
+behind it has taken; the client's start-up is a row of its own. Input files lie in {storage}. CPU is what all
+of a server's processes used between ready and done (a relay's alone, where there is one), children included,
+in ticks of 10 ms; memory is the sum of their proportional set sizes. Lines are checked in a pass of their
+own, in which every line carries its client and its number.
 
 **Read ratios, not absolutes.** `× best peer` and `× limit` say how many times better a contender is than the
 best peer (row in italics) and than the C program named as the limit, in the same run. A slow contender is
@@ -65,6 +66,9 @@ _VERSIONS = (
     ("socat", "socat -V", r"socat version (\S+)"),
     ("nc (OpenBSD)", "nc -h", r"patchlevel (\d[^)\s]*)"),
     ("ncat", "ncat --version", r"Version (\S+)"),
+    ("systemd", "systemctl --version", r"systemd (\S+)"),
+    ("Redis", "redis-server --version", r"v=(\S+)"),
+    ("PostgreSQL", "psql --version", r"PostgreSQL\) (\S+)"),
     ("s6", "dpkg-query -W -f ${Version} s6", r"^(\d[\d.]*)"),
 )
 

@@ -1,5 +1,6 @@
 /* STDIN, a regular file, to a socket: read and write with a buffer of the size given, or sendfile, which hands the
- * file's own pages over instead of a copy. With TOTAL_BYTES nothing is read: the buffer goes out again and again.
+ * file's own pages over instead of a copy. With TOTAL_BYTES nothing is read: the buffer goes out again and again, and
+ * "started NANOSECONDS" is printed before.
  *   write_client SOCKET BUFFER_BYTES|sendfile
  *   write_client SOCKET BUFFER_BYTES TOTAL_BYTES */
 #include "common.h"
@@ -17,6 +18,8 @@ static void repeat(int server, size_t size, long long total)
 {
 	char *buffer = aligned_alloc(4096, (size + 4095) & ~4095UL);
 	memset(buffer, 'a', size);
+	printf("started %lld\n", now_ns());
+	fflush(stdout);
 	for (; total > 0; total -= size)
 		write_all(server, buffer, total < (long long)size ? (size_t)total : size);
 }

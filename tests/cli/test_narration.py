@@ -21,6 +21,8 @@ from afunix.model.events import (
     Created,
     Event,
     LineOpened,
+    LinkLost,
+    LinkRestored,
     Listening,
     LiveReplaced,
     PairFailed,
@@ -214,3 +216,14 @@ def test_a_relayed_connection_that_cannot_go_on_is_a_warning_and_many_are_counte
     clock.now += 2
     narration.alert(PairFailed(7, 0, errno.EMFILE, "no more can be opened"))
     assert "a datagram was left out: no more can be opened (and 2 others before)" in capfd.readouterr().err
+
+
+def test_ssh_connection_that_broke_is_a_warning_and_its_return_a_note(capfd: Captured) -> None:
+    narration, _ = narrate(verbose=True)
+    far = Address.parse("ssh:box:/run/a")
+    narration.alert(LinkLost(-1, far, "Connection lost"))
+    narration.alert(LinkRestored(-1, far))
+    assert capfd.readouterr().err == (
+        "afunix: warning: 'ssh:box:/run/a': the ssh connection broke: connection lost\n"
+        "afunix: 'ssh:box:/run/a': the ssh connection is back\n"
+    )

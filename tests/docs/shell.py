@@ -233,6 +233,8 @@ def _inodes(processes: list[int], state: _State) -> set[str]:
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
         rows = [line.split() for line in file][1:]
     found = {row[6] for row in rows if len(row) > 6 and state.is_of(row)}
+    if state is _State.LISTENING:
+        found |= _listening_ports()
     held = set()
     for pid in processes:
         try:
@@ -241,6 +243,16 @@ def _inodes(processes: list[int], state: _State) -> set[str]:
         except OSError:
             continue  # it has ended
     return found & held
+
+
+def _listening_ports() -> set[str]:
+    """The TCP sockets of this network namespace that listen."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if os.path.exists(table):
+            with open(table, encoding="ascii") as file:
+                found |= {row[9] for row in (line.split() for line in file) if row[3] == "0A"}
+    return found
 
 
 def person(folder: str) -> dict[str, str]:
@@ -262,6 +274,7 @@ def person(folder: str) -> dict[str, str]:
         PYTHONWARNINGS="error",
         PYTHONDONTWRITEBYTECODE="1",
         LC_ALL="C.UTF-8",
+        no_proxy="*",
     )
 
 

@@ -123,7 +123,7 @@ def check_options(command: click.Command, words: list[str]) -> list[str]:
     others = []
     rest = iter(words)
     for word in rest:
-        if not word.startswith("-"):
+        if not word.startswith("-") or word == "-":
             others.append(word)
             continue
         option, _, value = word.partition("=")

@@ -22,6 +22,7 @@ from afunix.model.tcp_refusal import no_answer, refuse_misuse, tcp_bind_refusal,
 NUMERIC = Address.parse("tcp:127.0.0.1:80")
 NAMED = Address.parse("tcp:localhost:80")
 UNIX = Address.parse("/run/app.sock")
+SSH = Address.parse("ssh:box:/run/a")
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,11 @@ def test_one_tcp_end_is_what_a_relay_is_for() -> None:
         (NUMERIC, UNIX, {"as_client": True}, "--as-client"),
         (NUMERIC, UNIX, {"has_rules": True}, "--allow, --deny and --max-per-user"),
         (NUMERIC, UNIX, {"has_file_options": True}, "--mode, --owner"),
+        (SSH, SSH, {}, "are both ssh"),
+        (SSH, NUMERIC, {}, "are both beyond this machine"),
+        (UNIX, SSH, {"socket_type": "seqpacket"}, "which ssh cannot keep"),
+        (SSH, UNIX, {"has_rules": True}, "--allow, --deny and --max-per-user"),
+        (SSH, UNIX, {"has_file_options": True}, "is on another host"),
     ],
 )
 def test_what_is_about_unix_sockets_is_refused(

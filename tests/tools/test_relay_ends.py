@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from afunix.endpoints.ssh import SshEndpoint
 from afunix.endpoints.tcp import TcpEndpoint
 from afunix.endpoints.unix import UnixEndpoint
 from afunix.model.address import Address
@@ -14,9 +15,16 @@ from afunix.tools.relay_ends import Dial, make_endpoint, must_be_reachable
 
 @pytest.mark.parametrize(
     ("written", "endpoint"),
-    [("/run/a", UnixEndpoint), ("@a", UnixEndpoint), ("tcp:localhost:80", TcpEndpoint)],
+    [
+        ("/run/a", UnixEndpoint),
+        ("@a", UnixEndpoint),
+        ("tcp:localhost:80", TcpEndpoint),
+        ("ssh:far:/a", SshEndpoint),
+    ],
 )
 def test_kind_of_the_address_chooses(written: str, endpoint: type) -> None:
+    if endpoint is SshEndpoint:
+        pytest.importorskip("asyncssh")
     made = make_endpoint(Address.parse(written), Dial())
     assert type(made) is endpoint
     made.close()

@@ -11,7 +11,7 @@ from importlib import import_module
 import click
 
 from .. import __version__
-from . import messages
+from . import lean, messages
 
 COMMANDS = {
     "serve": "Take clients on a socket; what they send goes to STDOUT.",
@@ -25,6 +25,9 @@ COMMANDS = {
 }
 
 
+_ON_ASYNCIO = ("serve", "relay")
+
+
 class _Contents(click.Group):
     """A group whose commands are imported only when they are used: start-up costs what one command costs."""
 
@@ -34,6 +37,8 @@ class _Contents(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in _ON_ASYNCIO:
+            lean.import_asyncio()
         command = import_module(f".{cmd_name}", __package__).command
         assert isinstance(command, click.Command)
         return command

@@ -74,6 +74,10 @@ class Narration:
             self._messages.note("accepting clients again")
         elif isinstance(event, events.PairFailed):
             self._pair_failed(event)
+        elif isinstance(event, events.LinkLost):
+            self._messages.warn(f"{quote(str(event.address))}: the ssh connection broke: {plain(event.reason)}")
+        elif isinstance(event, events.LinkRestored):
+            self._messages.note(f"{quote(str(event.address))}: the ssh connection is back")
         elif isinstance(event, events.StdinFailed):
             reason = event.reason[:1].lower() + event.reason[1:]
             self._messages.warn(

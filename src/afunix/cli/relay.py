@@ -28,15 +28,16 @@ HELP = f"""Take clients on LISTEN, connect to CONNECT for each of them, and pass
   afunix relay ./new.sock /run/app.sock           another path for the same server
   afunix relay tcp:127.0.0.1:8080 /run/app.sock   a TCP port in front of it
   afunix relay ./db.sock tcp:db.example:5432      a socket here for a port elsewhere
+  afunix relay ./app.sock ssh:box:/run/app.sock   a socket here for one on another host
   afunix relay - @app                             STDIN and STDOUT as one side
   sudo afunix relay --as-client --mode 666 /run/new.sock /run/db.sock
 
 Each end of file is passed on by itself, the other direction goes on. Nothing is cut off unless a limit of
 time is asked for. A client for whom there is no connection is closed, and why is said here.
 
-LISTEN is a path, @NAME, fd:N for an inherited socket, tcp:HOST:PORT, or '-'; CONNECT is a path, @NAME,
-tcp:HOST:PORT, or '-'. Several LISTEN lead to one CONNECT; with CONNECT alone the sockets that systemd hands over are
-used.
+LISTEN is a path, @NAME, fd:N for an inherited socket, tcp:HOST:PORT, ssh:HOST:/PATH, or '-'; CONNECT is a path,
+@NAME, tcp:HOST:PORT, ssh:HOST:/PATH, or '-'. Several LISTEN lead to one CONNECT; with CONNECT alone the sockets that
+systemd hands over are used.
 
 {STATUSES_HELP}
 """

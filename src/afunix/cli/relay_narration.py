@@ -15,6 +15,7 @@ from ..kernel import names
 from ..kernel.channel import Channel
 from ..kernel.tcp import address_of, is_tcp
 from ..model import events
+from ..model.address import AddressKind
 from ..model.errors import AddressError, AfunixError, TimedOutError, WrongTypeError, errno_name
 from ..model.escaping import quote
 from ..tools.check import check
@@ -89,6 +90,8 @@ class RelayNarration(Narration):
     def _who(self, channel: Channel) -> str:
         if is_tcp(channel.socket):
             return f"from {address_of(channel.socket.getpeername())}"
+        if channel.names is not None and channel.names[0].kind is AddressKind.SSH:
+            return f"from {channel.names[0]}"
         return self._format.describe(channel.peer)
 
     def _why(self, channel: Channel, error: Exception) -> tuple[str, str | None]:

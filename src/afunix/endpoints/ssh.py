@@ -28,7 +28,10 @@ from .ssh_bridge import Bridge
 if TYPE_CHECKING:
     from .ssh_login import Login
 
-_LOG_OUT_S = 2.0
+_LOG_OUT_S = 30.0
+_LOOK_EVERY_S = 0.01
+_PATIENCE_S = 5.0
+"""A host that takes nothing for so long is not waited for when all is over."""
 
 
 class SshEndpoint:
@@ -186,10 +189,22 @@ class Bridges:
 
     def make(self, sock: SocketType) -> Bridge:
         """One that owns `sock`."""
-        self._all = {bridge for bridge in self._all if not bridge.is_closed}
+        self._all = {bridge for bridge in self._all if not (bridge.is_closed and bridge.is_over)}
         bridge = Bridge(sock, self._readiness)
         self._all.add(bridge)
         return bridge
+
+    async def wait_closed(self) -> None:
+        """Until the far end has everything that was sent to it, or takes no more. Their other ends are closed."""
+        clock = asyncio.get_running_loop().time
+        before, since = -1, clock()
+        while not all(bridge.is_over for bridge in self._all):
+            now = sum(bridge.bytes_waiting for bridge in self._all)
+            if now != before:
+                before, since = now, clock()
+            elif clock() - since > _PATIENCE_S:
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     def close(self) -> None:
         for bridge in self._all:
@@ -216,6 +231,7 @@ def end_login(own: OwnLoop, login: Login, bridges: Bridges) -> None:
     """Log out, let go of all connections, end the loop. Waits for a host that does not answer, but not long."""
 
     async def end() -> None:
+        await bridges.wait_closed()
         await login.close()
         bridges.close()
 

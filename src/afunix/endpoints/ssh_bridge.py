@@ -147,8 +147,19 @@ class Bridge:
         self._readiness.modify(self._local.fd, events)
 
     @property
+    def is_over(self) -> bool:
+        """Has the far end everything that came from the pair, whose end is closed? Or is there none."""
+        return self._channel is None or (self._local.is_closed and self._is_lost)
+
+    @property
     def is_closed(self) -> bool:
         return self._local.is_closed
+
+    @property
+    def bytes_waiting(self) -> int:
+        """What has not gone to the far end, as far as that can be seen."""
+        queued = 0 if self._local.is_closed else self._local.queued()
+        return queued + (0 if self._channel is None else int(self._channel.get_write_buffer_size()))
 
     def close(self) -> None:
         """Close the pair's end; idempotent."""

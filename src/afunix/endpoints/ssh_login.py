@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from ..model import ssh_refusal
 from ..model.address import Address
 from ..model.errors import AfunixError
 from ..model.escaping import quote
-from ..model.ssh_address import SshTarget
+from ..model.ssh_address import SshTarget, known_as
 from ..model.ssh_refusal import Seen
 from ..model.tcp_address import tcp_address
 from .ssh_bridge import Bridge
@@ -32,7 +33,12 @@ KEEPALIVE_S = 15
 _LOOK_LIMIT_S = 10.0
 _USUAL_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk", "id_dsa")
 _CONFIGURATION = ("~/.ssh/config", "/etc/ssh/ssh_config")
-_KNOWN = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+_KNOWN = (
+    "~/.ssh/known_hosts",
+    "~/.ssh/known_hosts2",
+    "/etc/ssh/ssh_known_hosts",
+    "/etc/ssh/ssh_known_hosts2",
+)
 
 _LOOK = """
 if test -S "$1"; then
@@ -51,7 +57,9 @@ _IDENTIFY = 'ls -di -- "$1"'
 _REMOVE = 'if test "$(ls -di -- "$1" 2>&1)" = "$2"; then rm -f -- "$1"; else test ! -e "$1"; fi'
 """Remove $1 if it is still the file that `_IDENTIFY` saw; what somebody else made there stays."""
 
-logging.getLogger("asyncssh").addHandler(logging.NullHandler())  # what matters is raised; STDERR is not its place
+logging.getLogger("asyncssh").addHandler(
+    logging.NullHandler()
+)  # what matters is raised; STDERR is not its place
 
 
 @dataclass
@@ -144,7 +152,7 @@ class Login:
                 tunnel=tunnel or None,
                 client_factory=lambda: client,
                 known_hosts=client.known,
-                client_keys=keys.usable,
+                client_keys=keys.usable or await _agent_keys(config),
                 ignore_encrypted=True,
                 password_auth=False,
                 kbdint_auth=False,
@@ -155,7 +163,8 @@ class Login:
                 more["sock"].close()
             if isinstance(error, asyncssh.KeyExchangeFailed):
                 client.note_known(options.host, "", options.port)
-            raise self._explained(error, client, keys, target, options.username) from None
+            called = options.host_key_alias or known_as(options.host, options.port)
+            raise self._explained(error, client, keys, target, called, options.username) from None
 
     def _options(self, target: SshTarget) -> asyncssh.SSHClientConnectionOptions:
         try:
@@ -179,15 +188,15 @@ class Login:
             raise
 
     def _explained(
-        self, error: Exception, client: _Client, keys: _Keys, target: SshTarget, user: str
+        self, error: Exception, client: _Client, keys: _Keys, target: SshTarget, called: str, user: str
     ) -> AfunixError:
         if isinstance(error, asyncssh.HostKeyNotVerifiable | asyncssh.KeyExchangeFailed):
             if client.is_known_otherwise:
-                return ssh_refusal.changed_host_key(self.address, target, client.fingerprint)
+                return ssh_refusal.changed_host_key(self.address, target, called, client.fingerprint)
             if client.is_rejected:
-                return ssh_refusal.unknown_host_key(self.address, target, client.fingerprint)
+                return ssh_refusal.unknown_host_key(self.address, target, called, client.fingerprint)
             if isinstance(error, asyncssh.HostKeyNotVerifiable):
-                return ssh_refusal.revoked_host_key(self.address, target)
+                return ssh_refusal.revoked_host_key(self.address, called)
         if isinstance(error, asyncssh.PermissionDenied):
             return ssh_refusal.no_key_accepted(self.address, target, user, keys.unusable)
         return ssh_refusal.login_failed(self.address, target, str(error) or type(error).__name__)
@@ -234,7 +243,8 @@ class Login:
 
         try:
             path = self.target.path.decode()
-            listener = await connection.create_unix_server(make_session, path, encoding=None)
+            with _early(connection, path, make_session):
+                listener = await connection.create_unix_server(make_session, path, encoding=None)
         except asyncssh.ChannelListenError:
             seen = await self.look()
             if seen is Seen.STALE and await self._is_answered(connection):
@@ -242,7 +252,7 @@ class Login:
             raise ssh_refusal.no_forward(self.address, self.target, seen) from None
         except (asyncssh.Error, OSError, UnicodeError) as error:
             raise ssh_refusal.login_failed(self.address, self.target, str(error)) from None
-        return cast(Callable[[], None], listener.close)
+        return listener.close
 
     async def _is_answered(self, connection: asyncssh.SSHClientConnection) -> bool:
         """Somebody whom /proc/net/unix does not show, in another network namespace."""
@@ -297,6 +307,42 @@ class Login:
         await self._close_jumps()
 
 
+class _Early:
+    """Takes the clients that come with, or right after, sshd's word that it listens: asyncssh (2.24) knows its listener
+    only a turn of the loop later, and would refuse them.
+    """
+
+    def __init__(
+        self, connection: asyncssh.SSHClientConnection, path: str, make_session: Callable[[], Any]
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._make_session = make_session
+
+    def process_connection(self) -> tuple[Any, Any]:
+        channel = self._connection.create_unix_channel(None)
+        channel.set_inbound_peer_names(self._path)
+        return channel, self._make_session()
+
+    def close(self) -> None:
+        pass
+
+
+@contextmanager
+def _early(
+    connection: asyncssh.SSHClientConnection, path: str, make_session: Callable[[], Any]
+) -> Iterator[None]:
+    listeners = getattr(
+        connection, "_remote_listeners", {}
+    )  # asyncssh's own table; without it they are refused
+    early = listeners.setdefault(path, _Early(connection, path, make_session))
+    try:
+        yield
+    finally:
+        if listeners.get(path) is early:
+            del listeners[path]
+
+
 _NO_TUNNEL = cast(asyncssh.SSHClientConnection, False)
 """For the first jump: it is reached directly, whatever the configuration says of it."""
 
@@ -313,7 +359,7 @@ def _keys_of(config: Any) -> _Keys:
     for name in named or [f"~/.ssh/{name}" for name in _USUAL_KEYS]:
         path = os.path.expanduser(name)
         try:
-            asyncssh.load_keypairs([path], ignore_encrypted=True)
+            loaded = asyncssh.load_keypairs([path], ignore_encrypted=True)
         except FileNotFoundError:
             continue
         except (OSError, ValueError, asyncssh.Error) as error:
@@ -321,12 +367,29 @@ def _keys_of(config: Any) -> _Keys:
             keys.unusable.append((path, f"cannot be used: {why[:1].lower() + why[1:]}"))
             continue
         keys.usable.append(path)
+        if not loaded:
+            keys.unusable.append((path, "is locked by a passphrase"))
     return keys
+
+
+async def _agent_keys(config: Any) -> Any:
+    """Those of the agent, where there is no file to offer; None: none at all (an empty list means the usual files)."""
+    path = config.get("IdentityAgent") or os.environ.get("SSH_AUTH_SOCK")
+    if not path:
+        return None
+    try:
+        agent = await asyncssh.connect_agent(os.path.expanduser(path))
+        return await agent.get_keys() or None
+    except (OSError, ValueError, asyncssh.Error):
+        return None
 
 
 def _known_hosts(config: Any) -> Any:
     """The entries of all files that can be read; a line that is none is passed over, as ssh does."""
-    names = [*(config.get("UserKnownHostsFile") or _KNOWN[:2]), *(config.get("GlobalKnownHostsFile") or _KNOWN[2:])]
+    names = [
+        *(config.get("UserKnownHostsFile") or _KNOWN[:2]),
+        *(config.get("GlobalKnownHostsFile") or _KNOWN[2:]),
+    ]
     lines = [line for name in names for line in _lines_of(os.path.expanduser(name))]
     try:
         return asyncssh.import_known_hosts("\n".join(lines))

@@ -124,6 +124,8 @@ class Listener:
         self.is_inherited = inherited
         self.refuses_fds = False
         """Does the kernel keep descriptors away from what it accepts? Of an inherited one that is not known."""
+        self.alerts: Observer | None = None
+        """Told of what a person should know; set by whoever serves it. Only one on another host has anything to tell."""
         self._lets_descriptors_in = False
         self._file: socket_file.SocketFile | None = None
         self._keep = keep

@@ -53,7 +53,7 @@ class SshTarget:
         remote = [shlex.quote(shlex.join(words))] if words else []
         return " ".join(["ssh", *port, shlex.quote(host), *remote])
 
-    @property
-    def known_as(self) -> str:
-        """What known_hosts calls the host (sshd(8)): with its port in brackets, unless that is the usual one."""
-        return self.host if self.port in (None, 22) else f"[{self.host}]:{self.port}"
+
+def known_as(host: str, port: int) -> str:
+    """What known_hosts calls a host (sshd(8)): with its port in brackets, unless that is the usual one."""
+    return host if port == 22 else f"[{host}]:{port}"

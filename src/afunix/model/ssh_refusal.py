@@ -36,7 +36,6 @@ from .escaping import quote
 from .ssh_address import SshTarget
 from .tcp_refusal import WORTH_WAITING_FOR as TCP_WORTH_WAITING_FOR
 
-
 WORTH_WAITING_FOR = TCP_WORTH_WAITING_FOR | {errno.ECONNABORTED}
 """What can pass while a host, its sshd, or a server on it starts."""
 
@@ -68,27 +67,28 @@ def missing_package() -> AfunixError:
 # Logging in
 
 
-def unknown_host_key(address: Address, target: SshTarget, fingerprint: str) -> AfunixError:
+def unknown_host_key(address: Address, target: SshTarget, known_as: str, fingerprint: str) -> AfunixError:
+    """`known_as`: what known_hosts calls the host."""
     return PeerMismatchError(
-        f"the host key of {quote(target.known_as)} is not known ({fingerprint}): {quote(str(address))} is not used",
-        hint=f"{target.command()} asks whether to accept it; compare the fingerprint first",
+        f"the host key of {quote(known_as)} is not known ({fingerprint}): {quote(str(address))} is not used",
+        hint=f"'{target.command()}' asks whether to accept it; compare the fingerprint first",
     )
 
 
-def changed_host_key(address: Address, target: SshTarget, fingerprint: str) -> AfunixError:
+def changed_host_key(address: Address, target: SshTarget, known_as: str, fingerprint: str) -> AfunixError:
     """`fingerprint` may be empty: it has only keys of other kinds than the one that is known."""
     found = f" ({fingerprint})" if fingerprint else ""
     return PeerMismatchError(
-        f"THE HOST KEY OF {quote(target.known_as)} HAS CHANGED{found}: it is another host, or somebody stands in"
+        f"THE HOST KEY OF {quote(known_as)} HAS CHANGED{found}: it is another host, or somebody stands in"
         f" between; {quote(str(address))} is not used",
         hint="ask who runs it; if the change was meant: "
-        f"ssh-keygen -R {shlex.quote(target.known_as)}, then {target.command()}",
+        f"ssh-keygen -R {shlex.quote(known_as)}, then {target.command()}",
     )
 
 
-def revoked_host_key(address: Address, target: SshTarget) -> AfunixError:
+def revoked_host_key(address: Address, known_as: str) -> AfunixError:
     return PeerMismatchError(
-        f"THE HOST KEY OF {quote(target.known_as)} IS REVOKED in known_hosts: {quote(str(address))} is not used",
+        f"THE HOST KEY OF {quote(known_as)} IS REVOKED in known_hosts: {quote(str(address))} is not used",
         hint="ask who runs it",
     )
 
@@ -101,21 +101,23 @@ def no_key_accepted(
     return DeniedError(
         f"{quote(str(address))}: {quote(target.host)} accepts no key of ours for the user {quote(user)}{because}"
         " (EACCES)",
-        hint=f"{target.command()} has to get in without a question: ssh-copy-id installs a key, ssh-add unlocks one",
+        hint=f"'{target.command()}' has to get in without a question: ssh-copy-id installs a key, ssh-add unlocks one",
     )
 
 
 def login_failed(address: Address, target: SshTarget, reason: str) -> AfunixError:
     return AfunixError(
         f"{quote(str(address))}: no login: {reason}",
-        hint=f"{target.command('true')} shows whether ssh itself gets in",
+        hint=f"'{target.command('true')}' shows whether ssh itself gets in",
         errno=errno.ECONNABORTED,
     )
 
 
 def no_answer(address: Address) -> AfunixError:
     """What stood in the way of a connection whose time was over before anything was known."""
-    return TimedOutError(f"{quote(str(address))} does not answer", hint="its host is down, or its sshd is busy")
+    return TimedOutError(
+        f"{quote(str(address))} does not answer", hint="its host is down, or its sshd is busy"
+    )
 
 
 def bad_configuration(address: Address, reason: str) -> AfunixError:
@@ -143,7 +145,7 @@ def no_connection(address: Address, target: SshTarget, seen: Seen, said: str) ->
     if seen is Seen.NO_ACCESS:
         return DeniedError(
             f"{shown}: the user of the login may not write to that socket (EACCES)",
-            hint=f"log in as another user, or see {target.command('ls', '-l', os.fsdecode(target.path))}",
+            hint=f"log in as another user, or see: {target.command('ls', '-l', os.fsdecode(target.path))}",
         )
     if seen is Seen.STALE:
         return NobodyListensError(
@@ -206,8 +208,3 @@ def left_there(address: Address, target: SshTarget) -> AfunixError:
 def removal(target: SshTarget) -> str:
     """The command that removes the path there."""
     return target.command("rm", os.fsdecode(target.path))
-
-
-def lost_login(address: Address, reason: str) -> str:
-    """What a person is told when a login broke."""
-    return f"{quote(str(address))}: the ssh connection broke ({reason})"

@@ -27,6 +27,9 @@ from ..model.errors import errno_name
 from ..model.events import Accepted, AcceptPaused, AcceptResumed, Observer, Refused
 from ..model.rules import Rules
 
+_BEYOND = (AddressKind.TCP, AddressKind.SSH)
+"""Where clients come from without credentials; what accept_named calls them is an address."""
+
 BATCH = 64
 """Clients accepted from one listener in one turn of the loop."""
 
@@ -211,7 +214,7 @@ class Acceptor:
             self._per_user[channel.peer.uid] += 1
         try:
             if self._observer is not None:
-                client = Address.parse(name) if listener.address.kind is AddressKind.TCP else None
+                client = Address.parse(name) if listener.address.kind in _BEYOND else None
                 self._observer(Accepted(channel.fd, listener.fd, channel.connection, channel.peer, client))
             self.on_channel(channel)
         except BaseException:

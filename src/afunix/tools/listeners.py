@@ -34,7 +34,8 @@ def open_listeners(
 ) -> list[Listener]:
     """The listeners, all of one type; the caller owns them. Nothing is left open or bound when this fails.
 
-    `with_tcp`: may an address be a TCP port? It becomes a listener for each address that its host has.
+    `with_tcp`: may an address be a TCP port, or a path on another host? A port becomes a listener for each address that
+    its host has.
 
     `on_unmatched(address, count)`: none of `count` inherited sockets is bound to `address`, so it is bound here.
 
@@ -61,6 +62,8 @@ def open_listeners(
                 found: Sequence[Listener] = [_take(source, observer)]
             elif with_tcp and address.kind is AddressKind.TCP:
                 found = _open_tcp(address, backlog, configure, observer)
+            elif with_tcp and address.kind is AddressKind.SSH:
+                found = _open_ssh(address, backlog, observer)
             else:
                 if announced:
                     on_unmatched(address, len(announced))
@@ -115,6 +118,12 @@ def _open_tcp(
     from ..kernel.tcp_listener import TcpListener
 
     return TcpListener.open_all(address, backlog=backlog, configure=configure, observer=observer)
+
+
+def _open_ssh(address: Address, backlog: int | None, observer: Observer | None) -> Sequence[Listener]:
+    from ..endpoints.ssh_listener import SshListener
+
+    return [SshListener(address, backlog=backlog, observer=observer)]
 
 
 def _take(address: Address, observer: Observer | None) -> Listener:

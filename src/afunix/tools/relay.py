@@ -229,6 +229,8 @@ class RelayService:
         self._on_unreachable = on_unreachable
         self._on_look = on_look
         self._alerts = alerts
+        for listener in listeners:
+            listener.alerts = alerts
         if settings.pass_fds:
             for listener in listeners:
                 listener.let_descriptors_in()
@@ -311,6 +313,8 @@ class RelayService:
             as_client=settings.as_client,
             make_channel=self._make_channel(),
             observer=self._observer if settings.is_traced else None,
+            alerts=self._alerts,
+            logs_in=True,
         )
         return make_endpoint(settings.connect, dial)
 

@@ -24,7 +24,8 @@ from ..model.events import Observer
 class Dial:
     """How to connect. `wait` for a server that is not there, `timeout` for each connection: seconds, None: no limit.
 
-    `takes_descriptors` and `as_client` are for Unix sockets alone.
+    `takes_descriptors` and `as_client` are for Unix sockets alone, `alerts` (told of what a person should know, on the
+    loop that connects) and `logs_in` (before the first connection, so that what stands in the way is known) for ssh.
     """
 
     socket_type: str = "stream"
@@ -34,6 +35,8 @@ class Dial:
     as_client: bool = False
     make_channel: Callable[[SocketType, int], Channel] = Channel
     observer: Observer | None = None
+    alerts: Observer | None = None
+    logs_in: bool = False
 
 
 def make_endpoint(address: Address, dial: Dial) -> Endpoint:
@@ -64,6 +67,8 @@ def _make_unix(address: Address, dial: Dial) -> Endpoint:
 def _make_remote(address: Address, dial: Dial) -> Endpoint:
     """An end beyond this machine."""
     file, name = _REMOTE[address.kind]
+    if address.kind is AddressKind.SSH:
+        return _make_ssh(address, dial)
     endpoint: Callable[..., Endpoint] = getattr(import_module(file, _ENDPOINTS), name)
     return endpoint(
         address,
@@ -72,6 +77,22 @@ def _make_remote(address: Address, dial: Dial) -> Endpoint:
         make_channel=dial.make_channel,
         observer=dial.observer,
     )
+
+
+def _make_ssh(address: Address, dial: Dial) -> Endpoint:
+    from ..endpoints.ssh import SshEndpoint
+
+    endpoint = SshEndpoint(
+        address,
+        wait=dial.wait,
+        timeout=dial.timeout,
+        make_channel=dial.make_channel,
+        observer=dial.observer,
+        alerts=dial.alerts,
+    )
+    if dial.logs_in:
+        endpoint.log_in()
+    return endpoint
 
 
 def must_be_reachable(address: Address) -> None:

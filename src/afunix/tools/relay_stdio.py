@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from ..endpoints.base import Endpoint
@@ -37,14 +37,15 @@ def run(
     """
     if settings.address.is_unix:
         return connect.run(settings, observer=observer, note=note)
-    with _loop_in_a_thread() as loop:
+    with _loop_in_a_thread() as loop, ExitStack() as opened:
         return connect.run(
-            settings, observer=observer, note=note, dial=partial(_dial, loop, settings, observer)
+            settings, observer=observer, note=note, dial=partial(_dial, loop, opened, settings, observer)
         )
 
 
 def _dial(
     loop: asyncio.AbstractEventLoop,
+    opened: ExitStack,
     settings: connect.ConnectSettings,
     observer: Observer | None,
     timeout: float | None,
@@ -57,6 +58,7 @@ def _dial(
         observer=observer,
     )
     endpoint = make_endpoint(settings.address, dial)
+    opened.callback(endpoint.close)
     done_fd = os.eventfd(0, os.EFD_CLOEXEC)
     future = asyncio.run_coroutine_threadsafe(_connect(endpoint), loop)
     try:

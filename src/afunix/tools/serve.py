@@ -63,6 +63,8 @@ def serve(
         )
         try:
             _refuse_meaningless(settings, listeners[0].type)
+            for listener in listeners:
+                listener.alerts = alerts
             with _loop() as loop:
                 run = Service(settings, listeners, loop, max_clients, observer, alerts)
                 return run.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))

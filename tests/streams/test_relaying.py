@@ -1,0 +1,665 @@
+"""A relay in a program: bytes and ends both ways, who gets no connection and why, and a stop that loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+import resource
+import signal
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from tests.streams.event_loops import LOOPS, run_in
+from tests.streams.visitors import Reports, Visitor, echo, until, visitors
+
+import afunix
+from afunix.events import (
+    Accepted,
+    AcceptPaused,
+    Closed,
+    Connected,
+    Event,
+    HandlerFailed,
+    Refused,
+    ResetPassedOn,
+    WentIdle,
+)
+from afunix.kernel import fallbacks
+from afunix.streams import hub
+from afunix.streams.acceptor import Acceptor
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+MANY_BYTES = 5_000_000
+"""More than all buffers on the way hold, and enough to be spliced."""
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    yield lambda main: run_in(request.param, main)
+    assert not hub._HUBS
+
+
+@pytest.fixture
+def path(sock_dir: str) -> str:
+    return f"{sock_dir}/front"
+
+
+@pytest.fixture
+def upstream(sock_dir: str) -> str:
+    return f"{sock_dir}/s"
+
+
+@contextlib.asynccontextmanager
+async def between(
+    path: str, upstream: str, handler: Any = echo, **options: Any
+) -> AsyncIterator[afunix.Server]:
+    """A relay at `path`, before a server at `upstream` with `handler`."""
+    async with afunix.serve(handler, upstream), afunix.relay(path, upstream, **options) as relay:
+        yield relay
+
+
+async def hash_of(stream: afunix.Stream) -> tuple[int, str]:
+    """How much comes until the end, and what it is."""
+    found, count = hashlib.sha256(), 0
+    async for chunk in stream:
+        found.update(chunk)
+        count += len(chunk)
+    return count, found.hexdigest()
+
+
+async def send_all(stream: afunix.Stream, data: bytes) -> None:
+    await stream.send(data)
+    await stream.send_eof()
+
+
+# What passes
+
+
+@pytest.mark.parametrize("options", [{}, {"pass_fds": True}, {"observer": lambda event: None}])
+def test_bytes_go_both_ways_whole(run: Run, path: str, upstream: str, options: dict[str, Any]) -> None:
+    up, down = os.urandom(MANY_BYTES), os.urandom(MANY_BYTES)
+    found: list[tuple[int, str]] = []
+
+    async def exchange(stream: afunix.Stream, data: bytes) -> None:
+        _, came = await asyncio.gather(send_all(stream, data), hash_of(stream))
+        found.append(came)
+
+    async def main() -> None:
+        async with between(path, upstream, lambda stream: exchange(stream, down), **options) as relay:
+            async with await afunix.connect(path) as client:
+                await exchange(client, up)
+            await until(lambda: not relay.stats.live)
+            assert relay.stats.bytes_received == relay.stats.bytes_sent == MANY_BYTES
+
+    run(main())
+    assert sorted(found) == sorted((len(data), hashlib.sha256(data).hexdigest()) for data in (up, down))
+
+
+def test_descriptors_that_the_kernel_lets_in_end_their_pair(
+    run: Run, path: str, upstream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fallbacks, "_forced", lambda: frozenset({"passrights"}))
+
+    async def main() -> None:
+        reports = Reports()
+        async with between(path, upstream) as relay, await afunix.connect(path) as client:
+            with Visitor(path) as visitor:
+                assert await visitor.ask(b"x") == b"x"
+                socket.send_fds(visitor.sock, [b"x"], [0])
+                assert await visitor.is_turned_away()
+            await until(lambda: relay.stats.failed)
+            await client.send(b"hello")
+            assert await client.receive_exactly(5) == b"hello"
+        (error,) = reports.errors
+        assert isinstance(error, OSError) and error.errno == errno.EOPNOTSUPP
+
+    run(main())
+
+
+def test_descriptors_are_refused_at_the_senders(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with between(path, upstream), await afunix.connect(path) as client:
+            try:
+                await client.send_fds(b"x", [0])
+            except afunix.DescriptorsNotAcceptedError:
+                return
+            pytest.skip("before Linux 6.16 they are refused where they arrive")
+
+    run(main())
+
+
+def test_descriptors_go_on_if_they_are_asked_for(run: Run, path: str, upstream: str) -> None:
+    async def give_back(stream: afunix.Stream) -> None:
+        with await stream.receive_fds() as received:
+            await stream.send_fds(b"back", [*received])
+
+    async def main() -> None:
+        async with (
+            afunix.serve(give_back, upstream, accept_fds=1),
+            afunix.relay(path, upstream, pass_fds=True),
+            await afunix.connect(path, accept_fds=1) as client,
+        ):
+            with open(upstream + ".file", "wb") as file:
+                await client.send_fds(b"x", [file])
+                with await client.receive_fds() as received:
+                    (fd,) = received
+                    assert os.path.sameopenfile(fd.fileno(), file.fileno())
+
+    run(main())
+
+
+def test_packets_keep_their_boundaries(run: Run, path: str, upstream: str) -> None:
+    async def swap(stream: afunix.PacketStream) -> None:
+        async for packet in stream:
+            await stream.send(packet[::-1])
+
+    async def main() -> None:
+        server = afunix.serve(swap, afunix.listen_packets(upstream))
+        relay = afunix.relay(path, upstream, socket_type="seqpacket")
+        async with server, relay, await afunix.connect_packets(path) as client:
+            for packet in (b"abc", b"", b"de", b"x" * 100_000):
+                await client.send(packet)
+            assert [await client.receive() for _ in range(4)] == [b"cba", b"", b"ed", b"x" * 100_000]
+
+    run(main())
+
+
+def test_a_given_listener_says_of_what_type_it_is(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        server = afunix.serve(echo, afunix.listen_packets(upstream))
+        relay = afunix.relay(afunix.listen_packets(path), upstream)
+        async with server, relay, await afunix.connect_packets(path) as client:
+            await client.send(b"abc")
+            assert await client.receive() == b"abc"
+
+    run(main())
+
+
+def test_a_given_listener_of_another_type_stays_its_owners(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with afunix.listen_packets(path) as listener:
+            with pytest.raises(afunix.WrongTypeError, match="is of type seqpacket, expected stream"):
+                await afunix.relay(listener, upstream, socket_type="stream").start()
+            assert listener.fileno() >= 0
+
+    run(main())
+
+
+# Ends
+
+
+@pytest.mark.parametrize("is_client_first", [True, False])
+def test_a_half_close_is_passed_on_alone(run: Run, path: str, upstream: str, is_client_first: bool) -> None:
+    servers: asyncio.Queue[afunix.Stream] = asyncio.Queue()
+
+    async def stay(stream: afunix.Stream) -> None:
+        servers.put_nowait(stream)
+        await stream.wait_hangup()
+
+    async def main() -> None:
+        async with between(path, upstream, stay) as relay, await afunix.connect(path) as client:
+            server = await servers.get()
+            first, second = (client, server) if is_client_first else (server, client)
+            await send_all(first, b"question")
+            assert await second.receive_exactly(8) == b"question"
+            with pytest.raises(afunix.EndOfStream):
+                await second.receive()
+            await send_all(second, b"answer")
+            assert await first.receive_exactly(6) == b"answer"
+            with pytest.raises(afunix.EndOfStream):
+                await first.receive()
+            await until(lambda: not relay.stats.live)
+
+    run(main())
+
+
+def test_a_reset_comes_after_the_bytes_before_it(run: Run, path: str, upstream: str) -> None:
+    told: list[Event] = []
+
+    async def answer_unread(stream: afunix.Stream) -> None:
+        await until(lambda: stream.stats.bytes_queued == 8)
+        await stream.send(b"answer")  # and close with the question unread: a reset
+
+    async def main() -> None:
+        async with between(path, upstream, answer_unread, observer=told.append):
+            with Visitor(path) as visitor:
+                visitor.send(b"question")
+                assert await visitor.receive_all() == b"answer"
+
+    run(main())
+    (reset,) = (event for event in told if isinstance(event, ResetPassedOn))
+    assert (reset.errno, reset.is_reset) == (errno.ECONNRESET, False)
+    assert not any(isinstance(event, HandlerFailed) for event in told)
+
+
+def test_many_at_once_each_get_what_is_theirs(run: Run, path: str, upstream: str) -> None:
+    async def client(number: int) -> None:
+        async with await afunix.connect(path) as stream:
+            data = bytes([number]) * 100_000
+            _, came = await asyncio.gather(send_all(stream, data), hash_of(stream))
+            assert came == (len(data), hashlib.sha256(data).hexdigest())
+
+    async def main() -> None:
+        async with between(path, upstream) as relay:
+            await asyncio.gather(*map(client, range(50)))
+            assert relay.stats.accepted == 50
+
+    run(main())
+
+
+def test_a_pair_that_stalls_holds_up_itself_alone(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with between(path, upstream) as relay, await afunix.connect(path) as stalled:
+            sending = asyncio.create_task(stalled.send(bytes(MANY_BYTES)))
+            await until(lambda: relay.stats.bytes_received > 100_000)
+            with Visitor(path) as visitor:
+                assert await visitor.ask(b"hello") == b"hello"
+            assert not sending.done()
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    run(main())
+
+
+# No connection
+
+
+def test_why_there_is_no_connection_is_told_to_the_observer(run: Run, path: str, upstream: str) -> None:
+    told: list[Event] = []
+
+    async def main() -> None:
+        async with afunix.relay(path, upstream, observer=told.append) as relay:
+            with Visitor(path) as visitor:
+                assert await visitor.is_turned_away()
+            await until(lambda: not relay.stats.live)
+            assert relay.stats.failed == 1
+
+    run(main())
+    (failed,) = (event for event in told if isinstance(event, HandlerFailed))
+    assert isinstance(failed.error, afunix.NoSuchSocketError)
+
+
+def test_without_an_observer_the_loop_is_told(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        reports = Reports()
+        async with afunix.relay(path, upstream):
+            with Visitor(path) as visitor:
+                assert await visitor.is_turned_away()
+        (error,) = reports.errors
+        assert isinstance(error, afunix.NoSuchSocketError)
+        assert error.__traceback__ is None
+        assert reports.messages == [f"a client of '{path}' was closed, which is relayed to '{upstream}'"]
+
+    run(main())
+
+
+def test_an_upstream_that_comes_and_goes_is_had_again(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        Reports()
+        async with afunix.relay(path, upstream):
+            for _ in range(2):
+                async with afunix.serve(echo, upstream):
+                    with Visitor(path) as visitor:
+                        assert await visitor.ask(b"hello") == b"hello"
+                with Visitor(path) as visitor:
+                    assert await visitor.is_turned_away()
+
+    run(main())
+
+
+def test_an_upstream_that_is_not_there_yet_is_waited_for(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with afunix.relay(path, upstream, wait=30) as relay:
+            with Visitor(path) as visitor:
+                visitor.send(b"hello")
+                await until(lambda: relay.stats.live)
+                async with afunix.serve(echo, upstream):
+                    assert await visitor.receive() == b"hello"
+                    visitor.close()
+                    await until(lambda: not relay.stats.live)
+
+    run(main())
+
+
+def test_waiting_ends(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        reports = Reports()
+        async with afunix.relay(path, upstream, wait=0.02):
+            with Visitor(path) as visitor:
+                assert await visitor.is_turned_away()
+        assert [type(error) for error in reports.errors] == [afunix.TimedOutError]
+
+    run(main())
+
+
+def test_who_leaves_while_it_waits_is_forgotten(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        reports = Reports()
+        async with afunix.relay(path, upstream, wait=30) as relay:
+            Visitor(path).close()
+            await until(lambda: relay.stats.accepted and not relay.stats.live)
+            assert reports.errors == []
+
+    run(main())
+
+
+def test_a_relay_that_reaches_itself_by_another_name_says_so(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        reports = Reports()
+        os.symlink(path, upstream)
+        async with afunix.relay(path, upstream) as relay:
+            with Visitor(path) as visitor:
+                assert await visitor.is_turned_away()
+            await until(lambda: relay.stats.accepted == 2 and not relay.stats.live)
+        (error,) = reports.errors
+        assert isinstance(error, afunix.AddressError)
+        assert "leads back to this relay" in str(error)
+
+    run(main())
+
+
+def test_short_of_descriptors_for_the_connection_a_client_waits(run: Run, path: str, upstream: str) -> None:
+    told: list[Event] = []
+
+    def accepted() -> int:
+        return sum(isinstance(event, Accepted) for event in told)
+
+    async def main() -> None:
+        async with between(path, upstream, observer=told.append) as relay:
+            with ExitStack() as stack:
+                first, late, later = (
+                    stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) for _ in range(3)
+                )
+                hoard = stack.enter_context(ExitStack())
+                limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+                try:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (later.fileno() + 30, limits[1]))
+                    with contextlib.suppress(OSError):
+                        while True:
+                            last = hoard.enter_context(socket.socket(socket.AF_UNIX))
+                    last.close()  # room for the client, not for its connection
+                    for sock in (first, late, later):
+                        sock.setblocking(False)
+                        sock.connect(path)
+                        sock.send(b"hello")
+                    await until(lambda: any(isinstance(event, AcceptPaused) for event in told))
+                    assert (accepted(), relay.stats.failed) == (1, 0)
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+                for sock in (first, late, later):
+                    assert await asyncio.get_running_loop().sock_recv(sock, 10) == b"hello"
+            await until(lambda: not relay.stats.live)
+
+    run(main())
+    assert accepted() == 3
+    assert not any(isinstance(event, HandlerFailed) for event in told)
+
+
+# Who comes in
+
+
+def test_rules_hold(run: Run, path: str, upstream: str) -> None:
+    told: list[Event] = []
+
+    async def main() -> None:
+        async with between(path, upstream, rules=afunix.Rules("deny any"), observer=told.append) as relay:
+            with Visitor(path) as visitor:
+                assert await visitor.is_turned_away()
+            assert relay.stats.refused == 1
+
+    run(main())
+    assert any(isinstance(event, Refused) for event in told)
+    assert not any(isinstance(event, Connected) for event in told)
+
+
+def test_above_max_clients_they_wait_for_one_to_leave(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with between(path, upstream, max_clients=1):
+            with ExitStack() as stack:
+                first, second = visitors(path, 2, stack)
+                assert await first.ask(b"x") == b"x"
+                second.send(b"y")
+                await asyncio.sleep(0.02)
+                assert not second.has_answer()
+                first.close()
+                assert await second.receive() == b"y"
+
+    run(main())
+
+
+def test_one_that_is_silent_is_closed(run: Run, path: str, upstream: str) -> None:
+    told: list[Event] = []
+
+    async def main() -> None:
+        async with between(path, upstream, idle_timeout=0.05, observer=told.append) as relay:
+            with Visitor(path) as visitor:
+                assert await visitor.ask(b"x") == b"x"
+                assert await visitor.receive() == b""
+            await until(lambda: not relay.stats.live)
+
+    run(main())
+    assert sum(isinstance(event, WentIdle) for event in told) == 1
+
+
+def test_the_mode_is_the_sockets(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with afunix.relay(path, upstream, mode=0o620):
+            assert os.stat(path).st_mode & 0o777 == 0o620
+
+    run(main())
+
+
+# The stop
+
+
+def test_what_was_sent_before_the_stop_arrives_and_is_answered(run: Run, path: str, upstream: str) -> None:
+    async def count(stream: afunix.Stream) -> None:
+        total, _ = await hash_of(stream)
+        await stream.send(b"%d" % total)
+
+    async def main() -> None:
+        async with afunix.serve(count, upstream):
+            async with afunix.relay(path, upstream) as relay:
+                client = await afunix.connect(path)
+                await client.send(bytes(100_000))
+                await until(lambda: relay.stats.live)
+            assert not os.path.exists(path)
+            assert await client.receive_exactly(6) == b"100000"
+            await client.aclose()
+
+    run(main())
+
+
+def test_sigterm_lets_conversations_drain(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with between(path, upstream) as relay:
+            stopping = asyncio.create_task(relay.run_until_signal(drain=30))
+            async with await afunix.connect(path) as client:
+                await client.send(b"x")
+                assert await client.receive_exactly(1) == b"x"
+                os.kill(os.getpid(), signal.SIGTERM)
+                await until(lambda: not os.path.exists(path))
+                await client.send(b"still there")
+                assert await client.receive_exactly(11) == b"still there"
+            assert await stopping is signal.SIGTERM
+
+    run(main())
+
+
+@pytest.mark.parametrize("ending", ["abort", "cancel", "patience"])
+def test_nothing_is_left_of_those_that_would_not_end(run: Run, path: str, upstream: str, ending: str) -> None:
+    told: list[Event] = []
+
+    async def never(stream: afunix.Stream) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        server = afunix.serve(never, upstream)
+        await server.start()
+        async with contextlib.AsyncExitStack() as stack:
+            relay = afunix.relay(path, upstream, observer=told.append)
+            await relay.start()
+            client = await stack.enter_async_context(await afunix.connect(path))
+            sending = asyncio.create_task(client.send(bytes(MANY_BYTES)))
+            await until(lambda: relay.stats.bytes_received > 100_000)
+            if ending == "abort":
+                relay.abort()
+            elif ending == "patience":
+                await relay.aclose(patience=0.02)
+            else:
+                closing = asyncio.create_task(relay.aclose())
+                await asyncio.sleep(0.01)
+                closing.cancel()
+                await asyncio.gather(closing, return_exceptions=True)
+            with pytest.raises(afunix.BrokenStreamError):
+                await sending
+            await until(lambda: not relay.stats.live)
+        server.abort()
+
+    run(main())
+    opened = [event for event in told if isinstance(event, (Accepted, Connected))]
+    closed = [event for event in told if isinstance(event, Closed) and event.connection]
+    assert len(opened) == len(closed) == 2
+
+
+def test_an_abort_gives_up_those_that_wait_for_a_connection(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with afunix.relay(path, upstream, wait=30) as relay:
+            with Visitor(path) as visitor:
+                await until(lambda: relay.stats.live)
+                relay.abort()
+                assert await visitor.is_turned_away()
+
+    run(main())
+
+
+def test_a_child_that_aborts_concerns_nobody_else(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with between(path, upstream) as relay:
+            with Visitor(path) as visitor:
+                assert await visitor.ask(b"x") == b"x"
+                pid = os.fork()
+                if not pid:
+                    status = 1
+                    try:
+                        before = len(os.listdir("/proc/self/fd"))
+                        relay.abort()
+                        status = 0 if len(os.listdir("/proc/self/fd")) <= before - 4 else 2
+                    finally:
+                        os._exit(status)
+                assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+                assert await visitor.ask(b"y") == b"y"
+            with Visitor(path) as other:
+                assert await other.ask(b"z") == b"z"
+
+    run(main())
+
+
+def test_a_start_that_fails_leaves_nothing(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with afunix.listen(path):
+            with pytest.raises(afunix.AddressInUseError):
+                await afunix.relay(path, upstream).start()
+
+    run(main())
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_start_that_fails_late_leaves_no_descriptor(
+    run: Run, path: str, upstream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(acceptor: object) -> None:
+        raise OSError(errno.EMFILE, "no more")
+
+    async def main() -> None:
+        monkeypatch.setattr(Acceptor, "start", fail)
+        relay = afunix.relay(path, upstream)
+        before = open_descriptors()
+        with pytest.raises(OSError, match="no more") as caught:
+            await relay.start()
+        assert open_descriptors() == before
+        del caught
+
+    run(main())
+    assert not os.path.exists(path)
+
+
+def test_one_that_has_ended_has_no_descriptor(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with afunix.serve(echo, upstream) as server:
+            before = open_descriptors()
+            async with afunix.relay(path, upstream) as relay, await afunix.connect(path) as client:
+                _, (count, _) = await asyncio.gather(send_all(client, bytes(MANY_BYTES)), hash_of(client))
+                assert count == MANY_BYTES
+            await until(lambda: not server.stats.live)
+            assert open_descriptors() == before
+            assert not relay.stats.live
+
+    run(main())
+
+
+def test_it_starts_once(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with between(path, upstream) as relay:
+            with pytest.raises(afunix.ClosedError):
+                await relay.start()
+            with Visitor(path) as visitor:
+                assert await visitor.ask(b"x") == b"x"
+
+    run(main())
+
+
+def test_a_reset_by_the_client_ends_the_servers_side(run: Run, path: str, upstream: str) -> None:
+    ended = asyncio.Event()
+
+    async def talk(stream: afunix.Stream) -> None:
+        await stream.send(b"unread")
+        with contextlib.suppress(afunix.EndOfStream):
+            await stream.receive()
+        ended.set()
+
+    async def main() -> None:
+        async with between(path, upstream, talk) as relay:
+            with Visitor(path) as visitor:
+                await until(visitor.has_answer)
+                visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await ended.wait()
+            await until(lambda: not relay.stats.live)
+
+    run(main())
+
+
+# What cannot be meant
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"connect": "tcp:localhost:80"}, afunix.AddressError, "expected a path or @name"),
+        ({"connect": "fd:3"}, afunix.AddressError, "expected a path or @name"),
+        ({"connect": "/run/front"}, afunix.AddressError, "leads back to this relay"),
+        ({"socket_type": "dgram"}, ValueError, "socket_type is 'dgram', expected"),
+        ({"wait": -1}, ValueError, "wait is -1"),
+        ({"wait": "1"}, TypeError, "wait is str, expected seconds or a Retry"),
+        ({"timeout": "1"}, TypeError, "timeout is str, expected seconds"),
+        ({"idle_timeout": 0}, ValueError, "idle_timeout is 0"),
+        ({"max_clients": 0}, ValueError, "max_clients is 0"),
+        ({"rules": "allow any"}, TypeError, "rules is str"),
+        ({"observer": []}, TypeError, "observer is list"),
+    ],
+)
+def test_argument_that_cannot_be_meant(options: dict[str, Any], error: type[Exception], words: str) -> None:
+    connect = options.pop("connect", "/run/app.sock")
+    with pytest.raises(error, match=words):
+        afunix.relay("/run/front", connect, **options)
