@@ -242,6 +242,7 @@ LISTERS = (
     _ours("afunix ls --tree", "", "{afunix} ls --tree"),
     Contender("ss -xp", Role.PEER, "", "ss -xp", "ss"),
     Contender("lsof -U +E", Role.PEER, "", "lsof -U +E", "lsof"),
+    Contender("python -c 'import click'", Role.LIMIT, "", "{python} -c 'import click'"),
 )
 """Every socket of the machine with its processes, to /dev/null."""
 

@@ -39,6 +39,19 @@ given less of the same work.
 {quick}
 **The machine.** {machine}. Peers: {peers}.
 """
+PARTS = {
+    "looking": ("Looking: ls and check", "list check"),
+    "relay": ("Between: relay", "relay"),
+}
+"""Parts of the document that are measured by themselves: the title, and the scenarios."""
+
+_PART_PREFACE = """\
+## {title}
+
+`python bench/run.py {names} --write docs/benchmarks.md --part {part}` measured this, in a run of its own with the
+peers; a figure is the median of {rounds}. {machine}.
+"""
+
 _QUICK = "\nThis was a quick run: {part} of the bytes, messages and connections. Its figures are rough.\n"
 
 
@@ -60,6 +73,13 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def part_preface(part: str, repeat: int) -> str:
+    """How a part by itself was measured."""
+    title, names = PARTS[part]
+    rounds = f"{repeat} rounds" if repeat > 1 else "one round"
+    return _PART_PREFACE.format(title=title, names=names, part=part, rounds=rounds, machine=machine())
 
 
 _VERSIONS = (

@@ -1,6 +1,6 @@
 """Measure afunix and its peers in turn, in one run, and print the report (Markdown).
 
-    python bench/run.py [NAMES…] [--quick] [--repeat N] [--write docs/benchmarks.md] [--afunix 'CMD']
+    python bench/run.py [NAMES…] [--quick] [--repeat N] [--write docs/benchmarks.md [--part NAME]] [--afunix 'CMD']
 
 NAMES are scenarios or beginnings of their names (`lines`, `bulk-pipe`); without any, all. Progress goes to
 STDERR. This file knows the order of things; what is measured stands in scenarios.py, who in contenders.py.
@@ -51,10 +51,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="an eighth of the work, one round")
     parser.add_argument("--repeat", type=int, metavar="N", help=f"rounds (default {_ROUNDS}, 1 with --quick)")
     parser.add_argument("--write", metavar="FILE", help="write the report there too")
+    parser.add_argument("--part", choices=list(report.PARTS), help="write NAMES there as this part alone")
     parser.add_argument("--afunix", default=default_afunix(), metavar="CMD", help="how to run afunix")
     given = parser.parse_args(argv)
-    if given.write and given.names:
-        parser.error("--write replaces the whole report, so it takes no NAMES")
+    if given.write and bool(given.names) != bool(given.part):
+        parser.error("--write replaces the whole report without NAMES, or with them one --part of it")
     for name in given.names:
         if not _chosen([name]):
             parser.error(
@@ -145,14 +146,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured = [(s, _measure(work, s, repeat, absent)) for s in _chosen(given.names)]
     text = "\n".join(
         (
-            report.preface(repeat, scale, storage),
+            report.part_preface(given.part, repeat) if given.part else report.preface(repeat, scale, storage),
             report.goals(measured),
             *(report.scenario_table(scenario, table) for scenario, table in measured),
         )
     )
     print(text, end="")
     if given.write:
-        document.write_command_part(given.write, text)
+        if given.part:
+            document.write_part(given.write, given.part, text.replace("\n## ", "\n### "))
+        else:
+            document.write_command_part(given.write, text)
     return 0
 
 

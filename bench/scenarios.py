@@ -242,6 +242,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             Goal("≤ 1,500 ms", "ms", subject="afunix ls", at_most=1500),
             Goal("≤ 3 × ss -xp", "ms", 1 / 3, ("ss -xp",), "afunix ls"),
         ),
+        _CLICK,
     ),
     Scenario(
         "check",

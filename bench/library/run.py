@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = _report(measured, found, repeat, scale)
     print(text, end="")
     if given.write:
-        document.write_library_part(given.write, text)
+        document.write_part(given.write, "library", text)
     return 0
 
 
