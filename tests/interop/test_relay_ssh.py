@@ -174,9 +174,8 @@ def test_who_does_not_read_holds_up_nobody(sshd: Sshd, setup: Setup) -> None:
             sender.join(PATIENCE_S)
 
 
-@BOTH_WAYS
-def test_what_was_sent_before_a_stop_arrives(sshd: Sshd, setup: Setup) -> None:
-    with setup(sshd, read_all) as (server, client, relay), client() as sock:
+def test_what_was_sent_before_a_stop_arrives(sshd: Sshd) -> None:
+    with to_ssh(sshd, read_all) as (server, client, relay), client() as sock:
         sock.sendall(MUCH)
         relay.stop()
         assert server.result() == MUCH

@@ -75,7 +75,9 @@ class Narration:
         elif isinstance(event, events.PairFailed):
             self._pair_failed(event)
         elif isinstance(event, events.LinkLost):
-            self._messages.warn(f"{quote(str(event.address))}: the ssh connection broke: {plain(event.reason)}")
+            self._messages.warn(
+                f"{quote(str(event.address))}: the ssh connection broke: {plain(event.reason)}"
+            )
         elif isinstance(event, events.LinkRestored):
             self._messages.note(f"{quote(str(event.address))}: the ssh connection is back")
         elif isinstance(event, events.StdinFailed):

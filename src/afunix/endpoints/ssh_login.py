@@ -31,6 +31,8 @@ KEEPALIVE_S = 15
 """How long a silent host is believed in; three unanswered questions end the login. ServerAliveInterval overrides it."""
 
 _LOOK_LIMIT_S = 10.0
+_CLOSING_S = 1.0
+_CLOSING_TURNS = 100
 _USUAL_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk", "id_dsa")
 _CONFIGURATION = ("~/.ssh/config", "/etc/ssh/ssh_config")
 _KNOWN = (
@@ -158,6 +160,10 @@ class Login:
                 kbdint_auth=False,
                 **more,
             )
+        except asyncio.CancelledError:
+            if "sock" in more:
+                more["sock"].close()
+            raise
         except (asyncssh.Error, OSError, ValueError) as error:
             if "sock" in more:
                 more["sock"].close()
@@ -292,8 +298,7 @@ class Login:
     async def _close_jumps(self) -> None:
         jumps, self._jumps = self._jumps, []
         for jump in reversed(jumps):
-            jump.close()
-            await jump.wait_closed()
+            await _log_out(jump)
 
     async def close(self) -> None:
         """Log out; idempotent."""
@@ -302,8 +307,7 @@ class Login:
             self._under_way.cancel()
             await asyncio.gather(self._under_way, return_exceptions=True)
         if self._connection is not None:
-            self._connection.close()
-            await self._connection.wait_closed()
+            await _log_out(self._connection)
         await self._close_jumps()
 
 
@@ -345,6 +349,17 @@ def _early(
 
 _NO_TUNNEL = cast(asyncssh.SSHClientConnection, False)
 """For the first jump: it is reached directly, whatever the configuration says of it."""
+
+
+async def _log_out(connection: asyncssh.SSHClientConnection) -> None:
+    """Until its socket is closed, too: asyncio closes that some turns later, and only while the loop runs."""
+    sock = connection.get_extra_info("socket")
+    connection.close()
+    await connection.wait_closed()
+    for _ in range(_CLOSING_TURNS):
+        if sock is None or sock.fileno() < 0:
+            return
+        await asyncio.sleep(_CLOSING_S / _CLOSING_TURNS)
 
 
 def _configuration() -> list[str]:
