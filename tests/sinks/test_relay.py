@@ -157,11 +157,25 @@ def test_client_waits_for_its_connection_unread_and_loses_nothing(scene: Scene) 
     assert scene.relay.bytes_unwritten() == 0
 
 
-def test_client_without_a_connection_is_closed_with_the_reason_and_its_bytes_are_lost(scene: Scene) -> None:
+def test_client_without_a_connection_is_closed_with_the_reason_and_sees_that_nobody_read_it(
+    scene: Scene,
+) -> None:
     scene.far.now = REFUSED
     ana = scene.join(b"hello")
     assert (scene.unreachable, scene.finished) == ([(1, REFUSED)], [(1, PieceEnd.EOF)])
-    assert (ana.channel.is_closed, scene.relay.bytes_unwritten(), scene.relay.drain()) == (True, 5, True)
+    assert (ana.channel.is_closed, scene.relay.bytes_unwritten(), scene.relay.drain()) == (True, 0, True)
+    with pytest.raises(ConnectionResetError):
+        ana.sock.recv(1)
+
+
+def test_bytes_of_one_who_has_left_before_it_was_refused_are_lost(scene: Scene) -> None:
+    scene.far.must_wait, scene.far.later = True, REFUSED
+    ana = scene.join(b"hello")
+    ana.sock.close()
+    scene.loop.turn(2)
+    scene.far.opens.set()
+    scene.loop.turn(4)
+    assert (scene.unreachable, scene.relay.bytes_unwritten()) == ([(1, REFUSED)], 5)
 
 
 def test_so_is_one_whose_connection_fails_after_a_wait_and_nobody_else_notices(scene: Scene) -> None:

@@ -8,7 +8,7 @@ import random
 import select
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -16,11 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.loops import HandTurned
 from tests.pairing import Between, MakePump, Talk, copying, drain, has_ended, splicing
+from tests.tcp_servers import LOOPBACK
 
 from afunix.kernel.channel import Channel
 from afunix.kernel.pipes import PipePool
 from afunix.kernel.pump import SHARE_BYTES, Pump, Wants
+from afunix.kernel.spliced_stream import SplicedStream
 from afunix.streams.duplex import Duplex
+from afunix.streams.farewell import Farewells
 
 BULK = random.Random(1).randbytes(3 << 20)
 
@@ -240,6 +243,97 @@ def test_end_of_conversations_passes_on_what_was_sent_and_ends(between: Between)
     between.settle()
     assert (drain(talk.server), drain(talk.client)) == (b"question", b"answer")
     assert between.over == [(talk.duplex, 0)]
+
+
+def resting(source: Channel, sink: Channel, pool: PipePool) -> Pump:
+    return Pump(source.try_receive, sink.try_send, rests=True, at_end=sink.end_sending)
+
+
+def resting_splice(source: Channel, sink: Channel, pool: PipePool) -> Pump:
+    mover = SplicedStream(source, sink, pool)
+    return Pump(source.try_receive, sink.try_send, mover=mover, rests=True, at_end=sink.end_sending)
+
+
+@pytest.mark.parametrize("make", [resting, resting_splice])
+@pytest.mark.parametrize("closer", ["client", "server"])
+def test_few_bytes_of_one_who_closed_while_the_sink_was_full_arrive_and_the_pair_ends(
+    loop: HandTurned, make: MakePump, closer: str
+) -> None:
+    with ExitStack() as stack:
+        between = Between(loop, stack, make)
+        talk = between.join()
+        one, other = (talk.client, talk.server) if closer == "client" else (talk.server, talk.client)
+        sent = send_little(between, one)
+        one.close()
+        between.settle()
+        got = 0
+        for _ in range(sent):
+            got += len(drain(other))
+            loop.turn()
+            if has_ended(other):
+                break
+        between.settle()
+        assert (got, between.over) == (sent, [(talk.duplex, 0)])
+        assert talk.duplex.near.is_closed
+
+
+def send_little(between: Between, sock: socket.socket) -> int:
+    """Small messages until some wait for room: less than a chunk. How many bytes it was."""
+    sent = waiting = 0
+    while waiting < 20:
+        before = between.set.bytes_moved()
+        sent += sock.send(b"x" * 1000)
+        between.settle()
+        waiting += between.set.bytes_moved() == before
+    return sent
+
+
+def test_stop_lets_a_tcp_peer_that_talks_have_all_that_was_sent(loop: HandTurned) -> None:
+    with ExitStack() as stack:
+        between = Between(loop, stack, splicing)
+        near, client = socket.socketpair()
+        far, server = tcp_pair(stack)
+        stack.enter_context(client)
+        client.setblocking(False)
+        ends = Channel(near), Channel(far)
+        duplex = Duplex(*ends, splicing(*ends, between.pool), splicing(*ends[::-1], between.pool))
+        between.set.add(duplex)
+        between.set.start(duplex)
+        farewells = Farewells(loop)
+        stack.callback(farewells.close)
+        between.on_over = farewells.part
+        sent, got = fill(between, client), 0
+        between.set.end_conversations()
+        for _ in range(100_000):
+            with suppress(OSError):
+                server.send(b"progress")
+            loop.advance(0.001)
+            got += len(data := server.recv(30_000))
+            if not data:
+                break
+        assert got == sent
+
+
+def tcp_pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        far = socket.create_connection(listener.getsockname())
+        server = stack.enter_context(listener.accept()[0])
+    server.settimeout(5)
+    far.setblocking(False)
+    return far, server
+
+
+def test_bytes_that_we_refuse_to_take_are_counted(between: Between) -> None:
+    talk = between.join()
+    refused = OSError(errno.EOPNOTSUPP, "not these")
+
+    def receive(max_bytes: int) -> bytes | None:
+        raise refused
+
+    talk.duplex.up._receive = receive  # type: ignore[attr-defined]
+    talk.client.send(b"four")
+    between.settle()
+    assert between.over == [(talk.duplex, 4)]
 
 
 # Rest

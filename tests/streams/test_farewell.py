@@ -156,3 +156,17 @@ def test_a_break_knows_where_it_came_from(pair: Pair) -> None:
     broken = break_of(pair.duplex)
     assert broken is not None
     assert (broken.origin, broken.other, broken.error) == (pair.far, pair.near, RESET)
+
+
+def test_who_writes_before_he_reads_is_not_waited_for_in_vain(loop: HandTurned, pair: Pair) -> None:
+    farewells = Farewells(loop)
+    farewells.is_ending = True
+    send_all(pair.near, QUEUED)
+    pair.near.end_sending()
+    pair.client.send(b"progress")
+    farewells.part(pair.duplex)
+    loop.advance(LONGEST_PAUSE_S)
+    assert (len(farewells), farewells.bytes_lost) == (1, 8)
+    got, _ = read_until_it_breaks(pair.client, loop)
+    assert got > 0
+    farewells.close()

@@ -37,12 +37,13 @@ time is asked for. A client for whom there is no connection is closed, and why i
 
 LISTEN is a path, @NAME, fd:N for an inherited socket, tcp:HOST:PORT, ssh:HOST:/PATH, or '-'; CONNECT is a path,
 @NAME, tcp:HOST:PORT, ssh:HOST:/PATH, or '-'. Several LISTEN lead to one CONNECT; with CONNECT alone the sockets that
-systemd hands over are used.
+systemd hands over are used. With '-' as CONNECT one client after another talks to STDIN and STDOUT, until a
+signal comes.
 
 {STATUSES_HELP}
 """
 
-_LOST_HINT = "a client or the server has stopped reading"
+_LOST_HINT = "a client or the server took no more, or was cut off"
 
 _BEYOND = (AddressKind.TCP, AddressKind.SSH)
 

@@ -111,6 +111,8 @@ class RelayNarration(Narration):
         finding = report.problems[0]
         words = error.message if isinstance(error, TimedOutError) else finding.what
         hint = ": ".join(filter(None, (finding.hint, finding.command)))
+        if isinstance(error, WrongTypeError):
+            return words + (f": {finding.why}" if finding.why else ""), _type_hint(finding.what)
         return words + (f": {finding.why}" if finding.why else ""), hint or error.hint
 
     def finish(self) -> None:
@@ -137,6 +139,12 @@ class _Reason:
         self.told_at = float("-inf")
         self.untold = 0
         self.words = ""
+
+
+def _type_hint(what: str) -> str:
+    """Both ends are of one type: the one that was found, and that `what` names."""
+    found = what.rpartition(" is a ")[2].partition(" ")[0]
+    return f"relay --type {found or 'WORD'}: both ends have to be of the server's type"
 
 
 def _words_of(error: Exception) -> str:

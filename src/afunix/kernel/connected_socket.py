@@ -116,16 +116,23 @@ class ConnectedSocket:
         if not self.is_closed:
             self._shutdown(SHUT_RD)
 
-    def discard_queued(self) -> None:
-        """Throw away what has come and nobody will receive, after `end_receiving`. A peer that waits for room by poll(2)
-        is not told before there is some that its writes fail (unix_poll looks at the queue alone).
+    def discard_queued(self) -> int:
+        """Throw away what has come and nobody will receive, after `end_receiving`; how much it was. A peer that waits for
+        room by poll(2) is not told before there is some that its writes fail (unix_poll looks at the queue alone).
         """
+        discarded = 0
         try:
             for _ in range(_MOST_DISCARDS):
-                if not self.socket.recv(_DISCARD_BYTES, MSG_DONTWAIT):
-                    return
+                count = len(self.socket.recv(_DISCARD_BYTES, MSG_DONTWAIT))
+                discarded += count
+                if not count:
+                    self.receive_ended = True
+                    break
+        except BlockingIOError:
+            pass
         except OSError:
-            pass  # EAGAIN: it is empty; ECONNRESET: nobody is there to be told
+            self.receive_ended = True  # ECONNRESET: nobody is there to be told
+        return discarded
 
     def _shutdown(self, how: int) -> None:
         try:

@@ -200,7 +200,7 @@ class Pump(Direction):
             return None
         self.moved += moved
         self.taken = self.moved + mover.held
-        self.source_ended = moved == 0
+        self.source_ended = self.source_ended or moved == 0
         self._is_bulk = moved >= mover.min_bytes
         return None
 

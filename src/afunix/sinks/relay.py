@@ -9,6 +9,7 @@ some are given back.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable, Iterable
 
 from ..endpoints.base import Endpoint
@@ -154,13 +155,16 @@ class Relay:
             raise
         self._on_pair(duplex)
         if self._is_ending:
-            near.end_receiving()
-            far.end_receiving()
-        self.pairs.start(duplex)
+            self.pairs.end_conversation(duplex)
+        if not duplex.is_over:
+            self.pairs.start(duplex)
 
     def _turn_away(self, channel: Channel, error: Exception) -> None:
         self._on_unreachable(channel, error)
-        self.bytes_lost += channel.queued()
+        if _has_left(channel):
+            self.bytes_lost += (
+                channel.queued()
+            )  # nobody learns that they went nowhere; who is there sees a reset
         if is_tcp(channel.socket):
             reset_on_close(channel.socket)
         self._finish(channel)
@@ -189,9 +193,10 @@ class Relay:
 
     def end_conversations(self) -> None:
         """What both ends have sent is still passed on; what they send from now on fails with EPIPE."""
-        self._is_ending = True
+        self._is_ending = self._farewells.is_ending = True
         for channel in self._connecting:
-            channel.end_receiving()
+            if not is_tcp(channel.socket):
+                channel.end_receiving()
         self.pairs.end_conversations()
 
     def drain(self) -> bool:
@@ -223,6 +228,12 @@ class Relay:
     async def wait_closed(self) -> None:
         """Until the connections that were under way are given up, and nothing of them is open."""
         await asyncio.gather(*self._cancelled, return_exceptions=True)
+
+
+def _has_left(channel: Channel) -> bool:
+    poll = select.poll()
+    poll.register(channel.fd, 0)
+    return bool(poll.poll(0))
 
 
 def _is_shortage(error: Exception) -> bool:

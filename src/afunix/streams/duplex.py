@@ -17,11 +17,14 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ..kernel.channel import Channel
-from ..kernel.pump import Wants
+from ..kernel.pump import Pump, Wants
 from ..kernel.tcp import is_tcp
 from .readiness import HUNG_UP, READABLE, WRITABLE, Readiness
 
 _UNWATCHED = -1
+
+_ON_ITS_WAY_BYTES = 4 * 1024 * 1024
+"""What a TCP peer has sent and its kernel still keeps, at most, by default (net.ipv4.tcp_wmem)."""
 
 
 class OneWay(Protocol):
@@ -43,7 +46,7 @@ class OneWay(Protocol):
 class End:
     """One end of a pair, as an entry of the epoll: its socket, and the pump that reads it."""
 
-    __slots__ = ("channel", "duplex", "interest", "is_gone", "other", "reads", "wants")
+    __slots__ = ("channel", "discards", "duplex", "interest", "is_gone", "last", "other", "reads", "wants")
 
     other: End
 
@@ -54,11 +57,50 @@ class End:
         self.wants = Wants.TURN
         self.interest = _UNWATCHED
         self.is_gone = False
+        self.last: int | None = None
+        """How many bytes are passed on from here before it counts as ended; None: as many as come."""
+        self.discards = False
+        """Does what comes from now on go nowhere?"""
+
+    def step(self) -> None:
+        """Move what can be moved. One that is gone and has something left is not waited for: nobody would tell."""
+        self.wants = self.reads.step()
+        if self.last is not None:
+            self._end_in_time(self.last)
+        if self.is_gone and self.wants is Wants.SOURCE:
+            self.wants = Wants.TURN
+
+    def end_taking(self) -> None:
+        """What has been sent here is still passed on. A Unix peer is told that nobody takes more. TCP has no word for it,
+        and answers what comes after SHUT_RD and our FIN by a reset, which throws away what the peer has not yet got of
+        ours: so that is read, and thrown away, as long as there is something on its way to him.
+        """
+        if not is_tcp(self.channel.socket):
+            self.channel.end_receiving()
+        elif not self.reads.is_finished:
+            self.last = self.reads.moved + self.reads.held + self.channel.queued()
+            self._end_in_time(self.last)
+
+    def _end_in_time(self, last: int) -> None:
+        """Ended is a source that is empty, when all has come that had by the stop, or that does not get empty."""
+        beyond = self.reads.moved + self.reads.held - last
+        is_last = beyond >= _ON_ITS_WAY_BYTES or (beyond >= 0 and not self.channel.queued())
+        if is_last and isinstance(self.reads, Pump):  # records never come from TCP
+            self.last = None
+            self.reads.source_ended = True
+            self.wants = self.reads.step()
+            self.discards = True
+
+    def discard(self) -> int:
+        """How much there was to be thrown away."""
+        discarded = self.channel.discard_queued()
+        self.discards = not self.channel.receive_ended
+        return discarded
 
     @property
     def wanted(self) -> int:
         """What to wait for here."""
-        readable = READABLE if self.wants is Wants.SOURCE else 0
+        readable = READABLE if self.wants is Wants.SOURCE or self.discards else 0
         return readable | WRITABLE if self.other.wants is Wants.SINK else readable
 
     def look(self) -> None:
@@ -79,7 +121,18 @@ class End:
 class Duplex:
     """One pair. `near` is the client's end, `far` the upstream's; both are owned. `touched` is for the idle watch."""
 
-    __slots__ = ("_dropped", "_is_cut", "down", "ends", "far", "is_over", "near", "touched", "up")
+    __slots__ = (
+        "_dropped",
+        "_is_cut",
+        "down",
+        "ends",
+        "far",
+        "is_ending",
+        "is_over",
+        "near",
+        "touched",
+        "up",
+    )
 
     def __init__(self, near: Channel, far: Channel, up: OneWay, down: OneWay) -> None:
         self.near = near
@@ -88,6 +141,7 @@ class Duplex:
         self.down = down
         self.touched = 0.0
         self.is_over = False
+        self.is_ending = False
         one, other = End(self, near, up), End(self, far, down)
         one.other, other.other = other, one
         self.ends: tuple[End, ...] = (one, other)
@@ -97,7 +151,9 @@ class Duplex:
     def step(self, *ends: End) -> None:
         """Move what can be moved from these ends; what breaks there is passed on."""
         for end in ends:
-            end.wants = end.reads.step()
+            end.step()
+            if end.discards:
+                self._dropped += end.discard()
             if end.wants is Wants.NOTHING:
                 self._pass_on(end)
 
@@ -107,6 +163,8 @@ class Duplex:
         """
         error = end.reads.sink_error
         if end.reads.source_error is not None:
+            if not isinstance(end.reads.source_error, ConnectionError):
+                self._dropped += end.reads.held + end.channel.queued()  # it is we who will not have it
             self._stop_reading(end.other)
         elif isinstance(error, ConnectionError):
             self._cut(end)
@@ -123,6 +181,8 @@ class Duplex:
         for end in self.ends:
             end.look()
             if end.is_gone and not end.other.reads.is_finished:
+                if self.is_ending:
+                    self._dropped += end.other.unmoved  # it was taken in time, and waited for a while only
                 self._stop_reading(end.other)
                 self._cut(end.other)
 
@@ -278,8 +338,15 @@ class DuplexSet:
     def end_conversations(self) -> None:
         """What both ends have sent is still passed on; what they send from now on fails with EPIPE."""
         for duplex in tuple(self.pairs.values()):
-            duplex.near.end_receiving()
-            duplex.far.end_receiving()
+            self.end_conversation(duplex)
+
+    def end_conversation(self, duplex: Duplex) -> None:
+        """The same for one pair, which may be over by that."""
+        duplex.is_ending = True
+        for end in duplex.ends:
+            end.end_taking()
+        if any(is_tcp(end.channel.socket) for end in duplex.ends):
+            self._step(duplex, duplex.ends)  # for nobody tells
 
     def connected(self) -> Iterable[Duplex]:
         return self.pairs.values()

@@ -6,7 +6,8 @@
     anything else                  close(2) at once: the kernel delivers what is left
 
 Nothing tells when everything is acknowledged (SIOCOUTQ is 0), so it is looked at, a few times a second in the long run.
-A peer that takes nothing for PATIENCE_S is left.
+A peer that takes nothing for PATIENCE_S is left. What it says meanwhile is read, so that it is not held up, and thrown
+away, which the reset in the end tells it.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class _Leaving:
     is_reset: bool
     left: int
     since: float
+    discarded: int = 0
 
 
 class Farewells:
@@ -63,6 +65,8 @@ class Farewells:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_gone: Callable[[], None] = lambda: None) -> None:
         self.bytes_lost = 0
+        self.is_ending = False
+        """Is a stop under way, so that somebody may have sent to one who would have taken it but for that?"""
         self._loop = loop
         self._on_gone = on_gone
         self._leaving: list[_Leaving] = []
@@ -115,10 +119,17 @@ class Farewells:
             self._on_gone()
 
     def _is_done(self, one: _Leaving, now: float) -> bool:
+        discarded = one.end.discard_queued()  # who writes before he reads would wait for ever
+        one.discarded += discarded
+        self.bytes_lost += discarded if self.is_ending else 0
         left = one.end.unread_by_peer()
+        if is_dead(one.end.socket):
+            self.bytes_lost += left or one.left
+            _close(one)
+            return True
         if left != one.left:
             one.left, one.since = left, now
-        if left and now - one.since < PATIENCE_S and not is_dead(one.end.socket):
+        if left and now - one.since < PATIENCE_S:
             return False
         self.bytes_lost += left
         _close(one)
@@ -136,6 +147,6 @@ class Farewells:
 
 
 def _close(one: _Leaving) -> None:
-    if one.is_reset:
+    if one.is_reset or one.discarded:
         reset_on_close(one.end.socket)
     one.end.close()

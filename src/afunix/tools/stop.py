@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from ..kernel.channel import Channel
 from ..kernel.listener import Listener
+from ..kernel.tcp import is_tcp
 from ..model.acceptance import LONGEST_PAUSE_S
 from ..model.errors import AfunixError
 from ..model.framing import PieceEnd
@@ -100,7 +101,8 @@ class Stop:
 
     def _on_late_channel(self, channel: Channel) -> None:
         """One from the queue that could not be accepted before, for want of descriptors."""
-        channel.end_receiving()
+        if not is_tcp(channel.socket):
+            channel.end_receiving()
         self._sink.on_channel(channel)
 
     def go_on(self) -> None:
