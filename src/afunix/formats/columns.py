@@ -126,7 +126,7 @@ class _Row:
             return _cut(GAP.join(map(self._cell, cells, self._widths)), self._limit or 0).rstrip(" ")
         if not self._paint:
             text = self._plain % cells
-            if len(text) == self._whole and text.isascii():
+            if len(text) == self._whole and _NARROW.fullmatch(text):
                 return text.rstrip(" ")
             return GAP.join(map(self._cell, cells, self._widths)).rstrip(" ")
         return self._coloured(line)
@@ -189,9 +189,13 @@ def _ending(text: str, width: int) -> str:
     return text
 
 
+_NARROW = re.compile("[ -~←-↓─-╿]*")
+"""Characters that take one cell each, among them those that lists are drawn with: seen at once, without measuring."""
+
+
 def display_width(text: str) -> int:
     """How many cells of a terminal `text` takes."""
-    return len(text) if text.isascii() else _measure(text)
+    return len(text) if text.isascii() or _NARROW.fullmatch(text) else _measure(text)
 
 
 @lru_cache(_REMEMBERED)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..model.sequence import Arrow, Lifeline, Outcome, Step, Story, find_arrows, find_births, find_waits
 from .columns import display_width
 from .sequence_style import accent_of, style_sheet
-from .sequence_words import format_moment
+from .sequence_words import describe, format_moment
 from .svg_signs import key_of, sign_of
 from .svg_signs import number as _n
 from .svg_text import Text, set_bold, set_mono, set_title, to_xml
@@ -174,7 +174,7 @@ class _Picture:
                 f'<svg xmlns="http://www.w3.org/2000/svg" class="afunix" role="img" xml:space="preserve"'
                 f' width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
                 f"<title>{to_xml(self._story.title)}</title>",
-                f"<desc>{to_xml(_describe(self._story))}</desc>",
+                f"<desc>{to_xml(describe(self._story))}</desc>",
                 f"<style>{style_sheet()}</style>",
                 frame,
                 *self._behind,
@@ -333,22 +333,6 @@ _TEXT_CLASS = {
 
 def _arrow_height(arrow: Arrow) -> float:
     return 22 + (_label_text(arrow.label).height - _LABEL_LINE if arrow.label else -10) + 6
-
-
-def _describe(story: Story) -> str:
-    """The story in words, for who cannot see it."""
-    lines = []
-    for step in story.steps:
-        words = [f"{story.lifelines[step.line].name}: {step.text}"]
-        if step.outcome in (Outcome.WAITED, Outcome.FAILED):
-            words.append(step.outcome.value)
-        for target, label in step.leads_to():
-            if 0 <= target < len(story.steps):
-                other = story.lifelines[story.steps[target].line].name
-                words.append(f"{label} to {other}" if label else f"to {other}")
-        words += step.inside
-        lines.append("; ".join(words))
-    return ". ".join(lines)
 
 
 def _accent(line: int) -> str:

@@ -1,4 +1,4 @@
-"""The words and signs of a story in a terminal, whatever its form: style words, signs, moments, the key. Pure.
+"""The words and signs of a story, whatever its form: style words, signs, moments, the key, the whole of it in prose. Pure.
 
 What happened is told by a sign as well as by a style word, so that it can be read without colour. `formats.sequence`
 puts them on life lines, `formats.sequence_list` under each other. What a style word looks like is `cli.drawing`'s.
@@ -78,3 +78,19 @@ def note_lines(story: Story, width: int) -> list[Line]:
     room = min(width, _LONGEST_SENTENCE)
     lines: list[Line] = [[(text, "note")] for note in story.notes for text in wrap(escape(note), room)]
     return [[], *lines] if lines else []
+
+
+def describe(story: Story) -> str:
+    """The story in words, for who cannot see it."""
+    lines = []
+    for step in story.steps:
+        words = [f"{story.lifelines[step.line].name}: {step.text}"]
+        if step.outcome in (Outcome.WAITED, Outcome.FAILED):
+            words.append(step.outcome.value)
+        for target, label in step.leads_to():
+            if 0 <= target < len(story.steps):
+                other = story.lifelines[story.steps[target].line].name
+                words.append(f"{label} to {other}" if label else f"to {other}")
+        words += step.inside
+        lines.append("; ".join(words))
+    return ". ".join(lines)
