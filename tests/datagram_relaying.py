@@ -1,4 +1,4 @@
-"""A relay of datagrams between a server and senders of the test, its loop turned by hand; and what both say to each other."""
+"""A relay of datagrams between a server and senders of the test, its loop turned by hand, and what they say."""
 
 from __future__ import annotations
 

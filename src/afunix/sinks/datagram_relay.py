@@ -88,7 +88,7 @@ class DatagramRelay:
         if isinstance(item, Near):
             self._receive_some(item)
             return
-        if self.pairs.held is not None and self.pairs.held[0] is item and events & (WRITABLE | HUNG_UP):
+        if self.pairs.is_held(item) and events & (WRITABLE | HUNG_UP):
             self._push_held()
         if events & HUNG_UP and not item.far.is_closed:
             item.far.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # is told once, and stops nothing

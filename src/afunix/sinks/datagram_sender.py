@@ -18,7 +18,7 @@ from ..kernel.ancillary import MAX_FDS
 from ..kernel.datagram_channel import Datagram, DatagramChannel
 from ..kernel.listener import Listener
 from ..kernel.record_channel import make_room_for
-from ..model.address import Address
+from ..model.address import Address, AddressKind
 from ..model.refusal import refusal
 from .datagrams import queued_bytes
 
@@ -61,6 +61,10 @@ class Sender:
         return self.near.channel.fd, self.name
 
     @property
+    def is_named(self) -> bool:
+        return self.name.kind is not AddressKind.UNNAMED
+
+    @property
     def is_full(self) -> bool:
         return (
             self.bytes_waiting >= WAITING_BYTES
@@ -78,6 +82,16 @@ class Sender:
         self.bytes_waiting -= len(answer.data)
         self.fds_waiting -= len(answer.fds)
         return answer
+
+    def next_pause_s(self) -> float:
+        """Each is twice the one before, until it has read something."""
+        pause_s, self.pause_s = self.pause_s, min(self.pause_s * 2, LONGEST_PAUSE_S)
+        return pause_s
+
+    def cancel_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def bytes_unread(self) -> int:
         """What is queued in its socket."""

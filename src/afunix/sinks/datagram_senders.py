@@ -22,16 +22,7 @@ from ..model.errors import AddressError, AfunixError, TruncatedError
 from ..model.escaping import quote
 from ..model.events import Observer, PairFailed
 from ..streams.readiness import BATCH, READABLE, WRITABLE, Readiness
-from .datagram_sender import (
-    FIRST_PAUSE_S,
-    GONE,
-    LONGEST_PAUSE_S,
-    WAITING_DATAGRAMS,
-    Near,
-    Sender,
-    connect,
-    send,
-)
+from .datagram_sender import FIRST_PAUSE_S, GONE, WAITING_DATAGRAMS, Near, Sender, connect, send
 
 SILENCE_S = 60.0
 """How long a sender is remembered who sends nothing and is sent nothing."""
@@ -118,8 +109,7 @@ class Senders:
         self.watch(sender)
 
     def _touch(self, sender: Sender) -> None:
-        sender.touched = self._loop.time()
-        self.pairs.move_to_end(sender.key)
+        self._touch_at(sender, self._loop.time())
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._silence_s, self.forget_silent)
 
@@ -174,9 +164,7 @@ class Senders:
 
     def forget(self, sender: Sender) -> None:
         """With the answers that it has not got: they are lost, and counted."""
-        if sender.timer is not None:
-            sender.timer.cancel()
-            sender.timer = None
+        sender.cancel_timer()
         while sender.waiting:
             self.lose(sender.take())
         if self.is_held(sender):
@@ -242,7 +230,7 @@ class Senders:
 
     def secure_answers(self, sender: Sender) -> int:
         """Have them out of the socket before something is sent on it; how many bytes there was no room for."""
-        if sender.name.kind is AddressKind.UNNAMED or sender.far.is_closed:
+        if not sender.is_named or sender.far.is_closed:
             return 0
         self.fetch(sender)
         if sender.waiting:
@@ -280,8 +268,7 @@ class Senders:
     def _try_later(self, sender: Sender) -> None:
         self.watch(sender)
         if sender.timer is None:
-            sender.timer = self._loop.call_later(sender.pause_s, self._try_again, sender)
-            sender.pause_s = min(sender.pause_s * 2, LONGEST_PAUSE_S)
+            sender.timer = self._loop.call_later(sender.next_pause_s(), self._try_again, sender)
 
     def _try_again(self, sender: Sender) -> None:
         sender.timer = None
@@ -295,7 +282,7 @@ class Senders:
         if sender.far.is_closed:
             return
         answers = READABLE if not (sender.waiting or self.is_ending) else 0
-        room = WRITABLE if self.held is not None and self.held[0] is sender else 0
+        room = WRITABLE if self.is_held(sender) else 0
         self._readiness.modify(sender.far.fd, answers | room)
 
     def lose(self, datagram: Datagram) -> None:
