@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,9 +13,12 @@ from tests.loops import HandTurned
 
 from afunix.kernel.channel import Channel
 from afunix.kernel.pipes import PipePool
-from afunix.kernel.pump import Pump
+from afunix.kernel.pump import Pump, Wants
 from afunix.kernel.spliced_stream import SplicedStream
-from afunix.streams.duplex import Duplex, DuplexSet
+from afunix.streams.duplex import Duplex
+from afunix.streams.duplex_set import DuplexSet
+
+BULK = random.Random(1).randbytes(3 << 20)
 
 
 def copying(source: Channel, sink: Channel, pool: PipePool) -> Pump:
@@ -105,3 +109,57 @@ class Between:
         self.loop.turn(20)
         self.set._readiness._on_ready = original
         return len(served)
+
+
+def carry(between: Between, source: socket.socket, sink: socket.socket, data: bytes) -> bytes:
+    """Send `data` at `source`, and what arrives at `sink`."""
+    got, left = bytearray(), memoryview(data)
+    while len(got) < len(data):
+        try:
+            left = left[source.send(left) :] if left else left
+        except BlockingIOError:
+            pass
+        between.loop.turn()
+        got += drain(sink)
+    return bytes(got)
+
+
+def fill(between: Between, sock: socket.socket) -> int:
+    """Send until nothing more goes in; how much did."""
+    sent = 0
+    while True:
+        between.settle()
+        try:
+            sent += sock.send(BULK)
+        except BlockingIOError:
+            return sent
+
+
+class Endless:
+    """A pump that always has more, or fails, as it is told."""
+
+    def __init__(self, *answers: Wants) -> None:
+        self.answers = list(answers)
+        self.steps = 0
+        self.is_finished = False
+        self.source_error: OSError | None = None
+        self.sink_error: OSError | None = None
+        self.moved = 0
+        self.held = 0
+
+    def step(self) -> Wants:
+        self.steps += 1
+        wants = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if wants is Wants.NOTHING:
+            self.is_finished = True
+        return wants
+
+    def close(self) -> None:
+        self.is_finished = True
+
+
+def pair_of(between: Between, up: Any, down: Any) -> Talk:
+    """A pair with these pumps."""
+    pumps = [up, down]
+    between._make = lambda source, sink, pool: pumps.pop(0)
+    return between.join()

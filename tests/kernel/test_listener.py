@@ -15,8 +15,8 @@ import pytest
 from tests.program import PATIENCE_S
 from tests.sharing import can_refuse, shared
 
-from afunix.kernel import listener as module
-from afunix.kernel.listener import Listener, Ownership, max_backlog
+from afunix.kernel.backlog import max_backlog
+from afunix.kernel.listener import Listener, Ownership
 from afunix.model.address import Address
 from afunix.model.errors import AddressError, AddressInUseError, NoSuchSocketError, WrongTypeError
 from afunix.model.events import (
@@ -127,11 +127,6 @@ def test_backlog_is_the_kernels_maximum_if_not_asked(path: str) -> None:
     with open_at(path, observer=events.append):
         (listening,) = (event for event in events if isinstance(event, Listening))
         assert listening.backlog == max_backlog() > 0
-
-
-def test_maximum_without_proc_is_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SOMAXCONN", "/nowhere")
-    assert max_backlog() == socket.SOMAXCONN
 
 
 def test_backlog_limits_who_may_wait(path: str, new_socket: NewSocket) -> None:

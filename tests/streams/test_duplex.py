@@ -1,61 +1,42 @@
-"""Pairs and their ends: each half-close alone, nothing lost that somebody could still take, and never a spin."""
+"""A pair and its ends: each half-close alone, and nothing lost that somebody could still take."""
 
 from __future__ import annotations
 
 import errno
-import os
-import random
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.loops import HandTurned
-from tests.pairing import Between, MakePump, Talk, copying, drain, has_ended, splicing
+from tests.pairing import (
+    BULK,
+    Between,
+    Endless,
+    MakePump,
+    carry,
+    copying,
+    drain,
+    fill,
+    has_ended,
+    pair_of,
+    splicing,
+)
 from tests.tcp_servers import LOOPBACK
 
 from afunix.kernel.channel import Channel
 from afunix.kernel.pipes import PipePool
-from afunix.kernel.pump import SHARE_BYTES, Pump, Wants
+from afunix.kernel.pump import Pump, Wants
 from afunix.kernel.spliced_stream import SplicedStream
 from afunix.streams.duplex import Duplex
 from afunix.streams.farewell import Farewells
-
-BULK = random.Random(1).randbytes(3 << 20)
 
 
 @pytest.fixture(params=[copying, splicing], ids=["copying", "splicing"])
 def between(request: pytest.FixtureRequest, loop: HandTurned) -> Iterator[Between]:
     with ExitStack() as stack:
         yield Between(loop, stack, request.param)
-
-
-def carry(between: Between, source: socket.socket, sink: socket.socket, data: bytes) -> bytes:
-    """Send `data` at `source`, and what arrives at `sink`."""
-    got, left = bytearray(), memoryview(data)
-    while len(got) < len(data):
-        try:
-            left = left[source.send(left) :] if left else left
-        except BlockingIOError:
-            pass
-        between.loop.turn()
-        got += drain(sink)
-    return bytes(got)
-
-
-def fill(between: Between, sock: socket.socket) -> int:
-    """Send until nothing more goes in; how much did."""
-    sent = 0
-    while True:
-        between.settle()
-        try:
-            sent += sock.send(BULK)
-        except BlockingIOError:
-            return sent
 
 
 # What goes through
@@ -84,22 +65,6 @@ def test_what_was_sent_before_is_moved_at_once(between: Between) -> None:
         between.set.add(duplex)
         between.set.start(duplex)
         assert server.recv(9, socket.MSG_DONTWAIT) == b"early"
-
-
-def test_pairs_do_not_mix(between: Between) -> None:
-    ana, bo = between.join(), between.join()
-    ana.client.send(b"ana")
-    bo.client.send(b"bo")
-    between.settle()
-    assert (drain(ana.server), drain(bo.server)) == (b"ana", b"bo")
-
-
-def test_bytes_of_pairs_that_are_over_stay_counted(between: Between) -> None:
-    talk = between.join()
-    carry(between, talk.client, talk.server, b"four")
-    talk.client.close()
-    between.settle()
-    assert (between.set.pairs, between.set.traffic(), between.set.bytes_moved()) == ({}, (4, 0), 4)
 
 
 # Ends
@@ -336,156 +301,6 @@ def test_bytes_that_we_refuse_to_take_are_counted(between: Between) -> None:
     assert between.over == [(talk.duplex, 4)]
 
 
-# Rest
-
-
-def stalled(between: Between, who: str) -> Talk:
-    """A pair one side of which does not read."""
-    talk = between.join()
-    fill(between, getattr(talk, who))
-    return talk
-
-
-def test_pair_at_rest_is_not_served(between: Between) -> None:
-    between.join()
-    assert between.events_at_rest() == 0
-
-
-@pytest.mark.parametrize("writer", ["client", "server"])
-@pytest.mark.parametrize("end", ["open", "half-closed", "closed"])
-def test_stalled_pair_is_not_served_whatever_became_of_its_writer(
-    between: Between, writer: str, end: str
-) -> None:
-    talk = stalled(between, writer)
-    if end == "half-closed":
-        getattr(talk, writer).shutdown(socket.SHUT_WR)
-    elif end == "closed":
-        getattr(talk, writer).close()
-    assert between.events_at_rest() == 0
-    assert between.over == []
-
-
-def test_pair_that_stalls_both_ways_is_not_served(between: Between) -> None:
-    talk = stalled(between, "client")
-    fill(between, talk.server)
-    assert between.events_at_rest() == 0
-
-
-def test_half_closed_pair_is_not_served(between: Between) -> None:
-    talk = between.join()
-    talk.client.shutdown(socket.SHUT_WR)
-    assert between.events_at_rest() == 0
-
-
-def test_stalled_pair_holds_little_and_the_others_do_not_notice(between: Between) -> None:
-    deaf, others = stalled(between, "client"), [between.join() for _ in range(99)]
-    assert deaf.duplex.up.held <= 1 << 20
-    for talk in others:
-        talk.client.send(b"x")
-    between.loop.turn(2)
-    assert [drain(talk.server) for talk in others] == [b"x"] * 99
-
-
-def test_more_stalled_pairs_than_pipes_leave_copying_to_the_rest(loop: HandTurned) -> None:
-    with ExitStack() as stack:
-        between = Between(loop, stack, splicing)
-        between.pool = PipePool(1)
-        stack.callback(between.pool.close)
-        stalled(between, "client")
-        talk = between.join()
-        assert carry(between, talk.client, talk.server, BULK) == BULK
-
-
-# Turns
-
-
-class Endless:
-    """A pump that always has more, or fails, as it is told."""
-
-    def __init__(self, *answers: Wants) -> None:
-        self.answers = list(answers)
-        self.steps = 0
-        self.is_finished = False
-        self.source_error: OSError | None = None
-        self.sink_error: OSError | None = None
-        self.moved = 0
-        self.held = 0
-
-    def step(self) -> Wants:
-        self.steps += 1
-        wants = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if wants is Wants.NOTHING:
-            self.is_finished = True
-        return wants
-
-    def close(self) -> None:
-        self.is_finished = True
-
-
-def pair_of(between: Between, up: Any, down: Any) -> Talk:
-    """A pair with these pumps."""
-    pumps = [up, down]
-    between._make = lambda source, sink, pool: pumps.pop(0)
-    return between.join()
-
-
-def test_pump_that_has_had_its_share_goes_on_in_the_next_turn_and_others_are_served(
-    loop: HandTurned, between: Between
-) -> None:
-    other = between.join()
-    up, down = Endless(Wants.TURN), Endless(Wants.SOURCE)
-    pair_of(between, up, down)
-    assert (up.steps, down.steps) == (1, 1)
-    loop.turn()
-    assert (up.steps, down.steps) == (2, 1)
-    other.client.send(b"x")
-    loop.turn(2)
-    assert drain(other.server) == b"x"
-    assert up.steps <= 5
-
-
-def test_real_share_ends_a_turn(loop: HandTurned) -> None:
-    with ExitStack() as stack:
-        between = Between(loop, stack)
-        endless = Pump(lambda max_bytes: bytes(max_bytes), len)
-        pair_of(between, endless, Endless(Wants.SOURCE))
-        assert SHARE_BYTES <= endless.moved < 2 * SHARE_BYTES
-
-
-def test_pair_that_ends_in_a_turn_takes_no_other_with_it(between: Between) -> None:
-    talks = [between.join() for _ in range(5)]
-    between.on_over = lambda duplex: [between.set.end(talk.duplex) for talk in talks[1:4]]  # type: ignore[assignment,func-returns-value]
-    for talk in talks:
-        talk.client.send(b"x")
-        talk.client.close()
-    between.settle()
-    assert len(between.over) == 5
-    assert drain(talks[4].server) == b"x"
-
-
-def test_new_owner_of_a_descriptor_does_not_inherit_its_hang_up(between: Between) -> None:
-    old, gone = between.join(), between.join()
-    numbers = {old.duplex.near.fd, old.duplex.far.fd, gone.duplex.near.fd, gone.duplex.far.fd}
-    new: list[Talk] = []
-
-    def replace(duplex: Duplex) -> None:
-        if duplex is old.duplex:
-            between.set.end(gone.duplex)
-            new.append(between.join())
-
-    between.on_over = replace
-    old.client.shutdown(socket.SHUT_RDWR)
-    gone.client.shutdown(socket.SHUT_RDWR)
-    between.settle()
-    (talk,) = new
-    assert {talk.duplex.near.fd, talk.duplex.far.fd} & numbers
-    assert not talk.duplex.is_over
-    assert carry(between, talk.client, talk.server, b"fresh") == b"fresh"
-
-
-# What breaks
-
-
 def test_sink_that_refuses_for_its_own_reasons_ends_the_pair_and_what_was_meant_for_both_is_lost(
     between: Between,
 ) -> None:
@@ -497,148 +312,3 @@ def test_sink_that_refuses_for_its_own_reasons_ends_the_pair_and_what_was_meant_
     between.settle()
     assert between.over == [(talk.duplex, 7 + 1 + 5)]
     assert talk.duplex.far_error is up.sink_error
-
-
-def test_sockets_that_cannot_be_watched_stay_their_owners(
-    between: Between, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    register = between.set._readiness.add
-    added: list[int] = []
-
-    def add_once(fd: int, *args: Any) -> None:
-        if added:
-            raise OSError(errno.ENOSPC, "max_user_watches")
-        added.append(fd)
-        register(fd, *args)
-
-    monkeypatch.setattr(between.set._readiness, "add", add_once)
-    near, far = socket.socketpair()
-    ends = Channel(near), Channel(far)
-    pump = copying(*ends, between.pool)
-    with pytest.raises(OSError, match="max_user_watches"):
-        between.set.add(Duplex(*ends, pump, pump))
-    assert (between.set.pairs, between.set._readiness._items) == ({}, {})
-    for channel in ends:
-        assert not channel.is_closed
-        channel.close()
-
-
-def test_ended_pair_loses_what_waits_and_is_ended_once(between: Between) -> None:
-    talk = between.join()
-    sent = fill(between, talk.client)
-    assert between.set.bytes_unmoved() == sent - talk.duplex.up.moved
-    between.set.end(talk.duplex)
-    between.set.end(talk.duplex)
-    assert between.over == [(talk.duplex, sent - talk.duplex.up.moved)]
-
-
-def test_closed_set_has_closed_its_pairs_in_silence(between: Between) -> None:
-    talk = stalled(between, "client")
-    between.set.close()
-    between.set.close()
-    assert (between.over, talk.duplex.is_over, talk.duplex.near.is_closed) == ([], True, True)
-
-
-def test_touched_is_when_something_happened_last(loop: HandTurned) -> None:
-    with ExitStack() as stack:
-        between = Between(loop, stack, clock=loop.time)
-        talk = between.join()
-        loop.now += 5
-        between.settle()
-        assert talk.duplex.touched == loop.now - 5
-        carry(between, talk.client, talk.server, b"x")
-        assert talk.duplex.touched == loop.now
-
-
-def test_no_descriptor_stays_open(between: Between) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(20):
-        talk = between.join()
-        talk.client.send(b"x")
-        talk.client.close()
-        between.settle()
-        talk.server.close()
-    assert len(os.listdir("/proc/self/fd")) - before <= 2  # a pipe of the pool
-
-
-# The same as without a relay
-
-DEEDS = ["send", "send much", "receive", "end sending", "end receiving", "close"]
-
-
-class Side:
-    """An outer end that does as it is told. `settle()` lets what is on its way arrive."""
-
-    def __init__(self, sock: socket.socket, settle: Callable[[], None]) -> None:
-        self.sock = sock
-        self.settle = settle
-        self.got = bytearray()
-        self.is_closed = False
-        self.takes_all = True
-
-    def do(self, deed: str, number: int) -> None:
-        if self.is_closed:
-            return
-        if deed.startswith("send"):
-            self._send(bytes([number % 256]) * (1 if deed == "send" else 150_000))
-        elif deed == "receive":
-            self.receive()
-        elif deed == "close":
-            self.is_closed = True
-            self.sock.close()
-        else:
-            self.takes_all = self.takes_all and deed == "end sending"
-            self._shut(socket.SHUT_WR if deed == "end sending" else socket.SHUT_RD)
-        self.settle()
-
-    def receive(self) -> None:
-        """Everything, also what comes only when there is room for it."""
-        while piece := drain(self.sock):
-            self.got += piece
-            self.settle()
-
-    def _send(self, data: bytes) -> None:
-        try:
-            self.sock.send(data)
-        except BrokenPipeError:
-            pass
-
-    def _shut(self, how: int) -> None:
-        try:
-            self.sock.shutdown(how)
-        except OSError:
-            pass  # ENOTCONN
-
-
-def play(script: list[tuple[int, str]], sides: list[Side]) -> list[Side]:
-    for number, (who, deed) in enumerate(script):
-        sides[who].do(deed, number)
-    for side in sides:
-        if not side.is_closed:
-            side.receive()
-    return sides
-
-
-@pytest.mark.parametrize("make", [copying, splicing])
-@given(script=st.lists(st.tuples(st.integers(0, 1), st.sampled_from(DEEDS)), max_size=12))
-def test_any_conversation_goes_as_it_does_without_a_relay(
-    make: MakePump, script: list[tuple[int, str]]
-) -> None:
-    with ExitStack() as stack:
-        direct = socket.socketpair()
-        for sock in direct:
-            stack.callback(sock.close)
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-        expected = play(script, [Side(sock, lambda: None) for sock in direct])
-        loop = HandTurned()
-        stack.callback(loop.close)
-        between = Between(loop, stack, make)
-        talk = between.join()
-        found = play(script, [Side(talk.client, between.settle), Side(talk.server, between.settle)])
-        for one, other in zip(expected, found, strict=True):
-            if one.takes_all:
-                assert other.got == one.got
-            else:  # what had not reached it by then does not any more
-                assert one.got.startswith(other.got)
-            assert other.is_closed or has_ended(other.sock) == has_ended(one.sock)

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from socket import MSG_DONTWAIT, SocketType
 from typing import TYPE_CHECKING
 
-from ..kernel.listener import Listener, check_backlog, max_backlog
+from ..kernel.backlog import check_backlog, max_backlog
+from ..kernel.listener import Listener
 from ..model.address import Address
 from ..model.errors import AfunixError
 from ..model.events import Bound, Closed, Event, LinkLost, LinkRestored, Listening, Observer, Unlinked

@@ -1,8 +1,8 @@
 """One login on another host, shared by all connections: made as the user's OpenSSH would, made again when it breaks.
 
 Keys, agent, aliases, jumps and known hosts are those of ~/.ssh and /etc/ssh; nothing is asked of anybody (BatchMode),
-and a host whose key is not known is not talked to, whatever StrictHostKeyChecking says. The only file that imports
-asyncssh; all of it runs on one loop.
+and a host whose key is not known is not talked to, whatever StrictHostKeyChecking says. What those files say is read by
+`ssh_files`; no other file than these two imports asyncssh. All of it runs on one loop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 import asyncssh
@@ -25,6 +25,8 @@ from ..model.ssh_address import SshTarget, known_as
 from ..model.ssh_refusal import Seen
 from ..model.tcp_address import tcp_address
 from .ssh_bridge import Bridge
+from .ssh_commands import IDENTIFY, LOOK, REMOVE, far_command
+from .ssh_files import Keys, agent_keys, configuration, keys_of, known_hosts_of
 from .tcp import TcpEndpoint
 
 KEEPALIVE_S = 15
@@ -33,35 +35,9 @@ KEEPALIVE_S = 15
 _LOOK_LIMIT_S = 10.0
 _CLOSING_S = 1.0
 _CLOSING_TURNS = 100
-_USUAL_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk", "id_dsa")
-_CONFIGURATION = ("~/.ssh/config", "/etc/ssh/ssh_config")
-_KNOWN = (
-    "~/.ssh/known_hosts",
-    "~/.ssh/known_hosts2",
-    "/etc/ssh/ssh_known_hosts",
-    "/etc/ssh/ssh_known_hosts2",
-)
 
-_LOOK = """
-if test -S "$1"; then
-  if ! test -w "$1"; then echo no-access
-  elif ! test -r /proc/net/unix || test -L "$1"; then echo socket
-  elif grep -F -- " $1" /proc/net/unix | grep -q " 00010000 "; then echo live
-  else echo stale; fi
-elif test -e "$1" || test -L "$1"; then echo other
-elif ! test -d "${1%/*}/"; then echo no-directory
-elif ! test -w "${1%/*}/"; then echo unwritable
-else echo nothing; fi
-"""
-"""For a POSIX shell: one word of `Seen` for the path $1. On Linux /proc/net/unix tells who listens (SO_ACCEPTCON)."""
-
-_IDENTIFY = 'ls -di -- "$1"'
-_REMOVE = 'if test "$(ls -di -- "$1" 2>&1)" = "$2"; then rm -f -- "$1"; else test ! -e "$1"; fi'
-"""Remove $1 if it is still the file that `_IDENTIFY` saw; what somebody else made there stays."""
-
-logging.getLogger("asyncssh").addHandler(
-    logging.NullHandler()
-)  # what matters is raised; STDERR is not its place
+# What matters is raised; STDERR is not its place.
+logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
 
 @dataclass
@@ -85,14 +61,6 @@ class _Client(asyncssh.SSHClient):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.on_lost(exc)
-
-
-@dataclass
-class _Keys:
-    """The key files of a login: those to offer, and those that are there and cannot be."""
-
-    usable: list[str] = field(default_factory=list)
-    unusable: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Login:
@@ -138,8 +106,8 @@ class Login:
                 tunnel = await self._log_in_to(jump, tunnel or _NO_TUNNEL, is_jump=True)
                 self._jumps.append(tunnel)
         config = cast(Any, options.config)
-        keys = _keys_of(config)
-        client = _Client(_known_hosts(config), self._lose if not is_jump else lambda error: None)
+        keys = keys_of(config)
+        client = _Client(known_hosts_of(config), self._lose if not is_jump else lambda error: None)
         more: dict[str, Any] = {}
         if config.get("ServerAliveInterval") is None:
             more["keepalive_interval"] = KEEPALIVE_S
@@ -150,11 +118,11 @@ class Login:
                 target.host,
                 () if target.port is None else target.port,
                 username=() if target.user is None else target.user,
-                config=_configuration(),
+                config=configuration(),
                 tunnel=tunnel or None,
                 client_factory=lambda: client,
                 known_hosts=client.known,
-                client_keys=keys.usable or await _agent_keys(config),
+                client_keys=keys.usable or await agent_keys(config),
                 ignore_encrypted=True,
                 password_auth=False,
                 kbdint_auth=False,
@@ -178,7 +146,7 @@ class Login:
                 host=target.host,
                 port=() if target.port is None else target.port,
                 username=() if target.user is None else target.user,
-                config=_configuration(),
+                config=configuration(),
                 client_keys=None,
                 known_hosts=None,
             )
@@ -194,7 +162,7 @@ class Login:
             raise
 
     def _explained(
-        self, error: Exception, client: _Client, keys: _Keys, target: SshTarget, called: str, user: str
+        self, error: Exception, client: _Client, keys: Keys, target: SshTarget, called: str, user: str
     ) -> AfunixError:
         if isinstance(error, asyncssh.HostKeyNotVerifiable | asyncssh.KeyExchangeFailed):
             if client.is_known_otherwise:
@@ -271,22 +239,22 @@ class Login:
 
     async def look(self) -> Seen:
         """What is at the path; UNKNOWN where no command may be run."""
-        word = await self._run(_LOOK, self.target.path)
+        word = await self._run(LOOK, self.target.path)
         return Seen(word) if word in {seen.value for seen in Seen} else Seen.UNKNOWN
 
     async def identify(self) -> str:
         """What tells the file at the path from another one; "" if that cannot be seen."""
-        return await self._run(_IDENTIFY, self.target.path) or ""
+        return await self._run(IDENTIFY, self.target.path) or ""
 
     async def remove(self, identity: str) -> bool:
         """Remove the path if it is the file of that identity. Is nothing of ours there any more?"""
         if not identity:
             return False
-        return await self._run(_REMOVE, self.target.path, os.fsencode(identity)) is not None
+        return await self._run(REMOVE, self.target.path, os.fsencode(identity)) is not None
 
     async def _run(self, script: str, *words: bytes) -> str | None:
         """What a script says, run by sh on the far side; None: it failed, or nothing may be run there."""
-        command = b" ".join([b"exec sh -c", _quoted(script.encode()), b"sh", *map(_quoted, words)])
+        command = far_command(script, *words)
         try:
             async with asyncio.timeout(_LOOK_LIMIT_S):
                 connection = await self.connection()
@@ -336,9 +304,8 @@ class _Early:
 def _early(
     connection: asyncssh.SSHClientConnection, path: str, make_session: Callable[[], Any]
 ) -> Iterator[None]:
-    listeners = getattr(
-        connection, "_remote_listeners", {}
-    )  # asyncssh's own table; without it they are refused
+    # asyncssh's own table; without it they are refused.
+    listeners = getattr(connection, "_remote_listeners", {})
     early = listeners.setdefault(path, _Early(connection, path, make_session))
     try:
         yield
@@ -360,74 +327,3 @@ async def _log_out(connection: asyncssh.SSHClientConnection) -> None:
         if sock is None or sock.fileno() < 0:
             return
         await asyncio.sleep(_CLOSING_S / _CLOSING_TURNS)
-
-
-def _configuration() -> list[str]:
-    files = [os.path.expanduser(name) for name in _CONFIGURATION]
-    return [name for name in files if os.access(name, os.R_OK)]
-
-
-def _keys_of(config: Any) -> _Keys:
-    """As ssh takes them: a file that is not there is passed over."""
-    keys = _Keys()
-    named = config.get("IdentityFile")
-    for name in named or [f"~/.ssh/{name}" for name in _USUAL_KEYS]:
-        path = os.path.expanduser(name)
-        try:
-            loaded = asyncssh.load_keypairs([path], ignore_encrypted=True)
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, asyncssh.Error) as error:
-            why = getattr(error, "strerror", None) or str(error) or "is no key"
-            keys.unusable.append((path, f"cannot be used: {why[:1].lower() + why[1:]}"))
-            continue
-        keys.usable.append(path)
-        if not loaded:
-            keys.unusable.append((path, "is locked by a passphrase"))
-    return keys
-
-
-async def _agent_keys(config: Any) -> Any:
-    """Those of the agent, where there is no file to offer; None: none at all (an empty list means the usual files)."""
-    path = config.get("IdentityAgent") or os.environ.get("SSH_AUTH_SOCK")
-    if not path:
-        return None
-    try:
-        agent = await asyncssh.connect_agent(os.path.expanduser(path))
-        return await agent.get_keys() or None
-    except (OSError, ValueError, asyncssh.Error):
-        return None
-
-
-def _known_hosts(config: Any) -> Any:
-    """The entries of all files that can be read; a line that is none is passed over, as ssh does."""
-    names = [
-        *(config.get("UserKnownHostsFile") or _KNOWN[:2]),
-        *(config.get("GlobalKnownHostsFile") or _KNOWN[2:]),
-    ]
-    lines = [line for name in names for line in _lines_of(os.path.expanduser(name))]
-    try:
-        return asyncssh.import_known_hosts("\n".join(lines))
-    except ValueError:
-        return asyncssh.import_known_hosts("\n".join(filter(_is_entry, lines)))
-
-
-def _lines_of(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().splitlines()
-    except OSError:
-        return []
-
-
-def _is_entry(line: str) -> bool:
-    try:
-        asyncssh.import_known_hosts(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _quoted(word: bytes) -> bytes:
-    """For any shell that a user may have at the far end: single quotes are the same in all."""
-    return b"'" + word.replace(b"'", b"'\\''") + b"'"

@@ -19,7 +19,8 @@ from typing import Any
 
 from ..model.address import Address
 from ..model.errors import AfunixError
-from .listener import Listener, Ownership, max_backlog
+from .backlog import max_backlog
+from .listener import Listener, Ownership
 from .socket_file import SocketFile
 
 __all__ = ["BoundSocket", "bind_socket"]

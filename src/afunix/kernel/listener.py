@@ -16,11 +16,13 @@ from socket import AF_UNIX, SHUT_RD, SOCK_NONBLOCK, SocketType
 from typing import TYPE_CHECKING
 
 from ..model.address import Address
-from ..model.errors import AddressError, AfunixError, WrongTypeError
+from ..model.errors import AfunixError, WrongTypeError
 from ..model.escaping import quote
 from ..model.events import Bound, Closed, Created, Direction, HalfClosed, Listening, Observer, Unlinked
 from ..model.rules import parse_id
 from . import activation, names, peercred, socket_file
+from .backlog import check_backlog, max_backlog
+from .numbers import must_be_int
 from .socket_types import call_name, number_of, type_of, type_word
 
 if TYPE_CHECKING:
@@ -34,40 +36,6 @@ _TAKEN_BY = {
 
 _THREADS_MOMENT_MS = 100
 """A thread that has not taken a client by then has lost it to another process."""
-
-_SOMAXCONN = "/proc/sys/net/core/somaxconn"
-
-
-def max_backlog() -> int:
-    """What the kernel would lower a larger backlog to (net.core.somaxconn, listen(2))."""
-    try:
-        with open(_SOMAXCONN, "rb") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return socket.SOMAXCONN
-
-
-def check_backlog(backlog: int | None) -> None:
-    """Refuse what is no length of a queue; None is the kernel's maximum.
-
-    Raises:
-        AddressError: it is negative. TypeError: it is no number.
-    """
-    if backlog is None:
-        return
-    must_be_int(backlog, "backlog", "how many clients may wait")
-    if backlog < 0:
-        raise AddressError(f"a backlog of {backlog} is none: expected 0 or more")
-
-
-def must_be_int(value: object, name: str, expected: str) -> None:
-    """Refuse what is no number, and True and False, which Python takes for some.
-
-    Raises:
-        TypeError: naming it, and what was found.
-    """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} is {type(value).__name__}, expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)

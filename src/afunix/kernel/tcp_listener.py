@@ -32,8 +32,9 @@ from ..model.events import Bound, Created, Direction, HalfClosed, Listening, Obs
 from ..model.tcp_address import host_and_port
 from ..model.tcp_refusal import tcp_bind_refusal
 from . import tcp
+from .backlog import check_backlog, max_backlog
 from .host_names import SocketName, addresses_of
-from .listener import Listener, check_backlog, max_backlog
+from .listener import Listener
 from .tcp_holders import holders_of_port
 
 _SO_ATTACH_FILTER = 26

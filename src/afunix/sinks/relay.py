@@ -18,7 +18,8 @@ from ..kernel.tcp import is_tcp, reset_on_close
 from ..model.acceptance import AcceptFailure, classify, next_pause
 from ..model.errors import AfunixError
 from ..model.framing import PieceEnd
-from ..streams.duplex import Duplex, DuplexSet, OneWay
+from ..streams.duplex import Duplex, OneWay
+from ..streams.duplex_set import DuplexSet
 from ..streams.farewell import Break, Farewells, break_of
 from ..streams.readiness import Readiness
 

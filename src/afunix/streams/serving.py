@@ -6,7 +6,8 @@ import math
 
 from ..kernel.ancillary import accept_fds_within
 from ..kernel.guarding import must_be_observer
-from ..kernel.listener import Ownership, must_be_int
+from ..kernel.listener import Ownership
+from ..kernel.numbers import must_be_int
 from ..kernel.requirement import must_be_rules
 from ..model.events import Observer
 from ..model.patience import must_be_seconds

@@ -1,8 +1,8 @@
 """The work of `afunix relay LISTEN CONNECT`: every connection to one address goes to the other, for as long as both like.
 
-Values in, events and a RelayResult out. Who is accepted, and how a run stops, is as for `serve`: the same acceptor, the
-same order of a stop. How bytes move is chosen once: by splice where nobody watches and no descriptor can be in the
-stream, else by copying; with `pass_fds` by messages; records as records.
+Values in, events and a RelayResult out. What no relay can be made of is refused before anything is opened. Who is
+accepted, and how a run stops, is as for `serve`: the same acceptor, the same order of a stop. How the bytes move,
+`relay_service` knows.
 """
 
 from __future__ import annotations
@@ -12,98 +12,24 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-from ..endpoints.base import Endpoint
-from ..kernel import activation
 from ..kernel.channel import Channel
 from ..kernel.datagram_channel import ask_for_credentials
-from ..kernel.fallbacks import is_forced
 from ..kernel.limits import raise_descriptor_limit
 from ..kernel.listener import Listener, Ownership
-from ..kernel.pipes import PipePool
-from ..kernel.relay_pumps import (
-    copying_pumps,
-    descriptor_pumps,
-    record_pumps,
-    refusing_pumps,
-    splicing_pumps,
-)
-from ..kernel.socket_types import type_word
-from ..kernel.tcp import is_tcp
-from ..kernel.traced_channel import TracedChannel
 from ..model.address import Address
-from ..model.errors import AddressError, AfunixError
+from ..model.errors import AddressError
 from ..model.escaping import quote
-from ..model.events import Closed, Observer, PairFailed, PeerReset, ResetPassedOn, Stopping, WentIdle
-from ..model.framing import PieceEnd
-from ..model.rules import Rules
+from ..model.events import Observer
 from ..model.tcp_refusal import refuse_misuse
 from ..sinks.datagram_relay import DatagramRelay
-from ..sinks.relay import MakePumps, Relay
-from ..streams.acceptor import Acceptor
-from ..streams.duplex import Duplex
-from ..streams.farewell import Break
-from ..streams.idle import IdleWatch
-from ..streams.signals import watch_signals
+from ..sinks.relay import Relay
 from .listeners import open_listeners
-from .relay_ends import Dial, make_endpoint
-from .settings import Cause, TurnedAway
-from .stop import Stop
+from .relay_service import STOP_SIGNALS, RelayService
+from .relay_settings import RelayResult, RelaySettings
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-LOOK_EVERY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class RelaySettings:
-    """The options of `relay`; times in seconds, None: no limit."""
-
-    listen: tuple[Address, ...]
-    connect: Address
-    socket_type: str | None = None
-    wait: float | None = None
-    connect_timeout_s: float | None = None
-    max_clients: int | None = None
-    max_per_user: int | None = None
-    rules: Rules = field(default_factory=Rules)
-    ownership: Ownership = field(default_factory=Ownership)
-    backlog: int | None = None
-    idle_timeout_s: float | None = None
-    timeout_s: float | None = None
-    drain_s: float | None = None
-    pass_fds: bool = False
-    as_client: bool = False
-    is_traced: bool = False
-
-
-@dataclass(slots=True)
-class RelayResult:
-    """How a run ended; see `settings.ServeResult`. `unreachable` clients got no connection to the far end.
-
-    `moved`: bytes from clients, and to them.
-    """
-
-    cause: Cause = Cause.SIGNAL
-    signal_number: int = 0
-    is_forced: bool = False
-    error: OSError | None = None
-    fault: Exception | None = None
-    bytes_lost: int = 0
-    turned_away: TurnedAway | None = None
-    connected: int = 0
-    served: int = 0
-    unreachable: int = 0
-    moved: tuple[int, int] = (0, 0)
-    left_behind: list[AfunixError] = field(default_factory=list)
-
-    @property
-    def has_losses(self) -> bool:
-        """Did somebody send, or may they have sent, what went nowhere?"""
-        return bool(self.bytes_lost) or self.turned_away is not None
+__all__ = ["RelayResult", "RelaySettings", "relay"]
 
 
 def relay(
@@ -116,7 +42,7 @@ def relay(
     on_ready: Callable[[list[Listener], Relay | DatagramRelay], None] = lambda listeners, relay: None,
     on_look: Callable[[Relay | DatagramRelay], None] | None = None,
 ) -> RelayResult:
-    """Relay until a signal or the time ends it. `on_look(relay)` is called every LOOK_EVERY_S seconds.
+    """Relay until a signal or the time ends it. `on_look(relay)` is called every `relay_service.LOOK_EVERY_S` seconds.
 
     Raises:
         AfunixError: the listeners cannot be had, both addresses are one, or we may not connect as our clients;
@@ -206,268 +132,3 @@ def _is_one_file(one: Address, other: Address) -> bool:
         return os.path.samefile(one.name, other.name)
     except (OSError, ValueError):
         return False
-
-
-class RelayService:
-    """One run of `relay` on one loop. The listeners are their owner's, but for the names, which go at the stop."""
-
-    def __init__(
-        self,
-        settings: RelaySettings,
-        listeners: list[Listener],
-        loop: asyncio.AbstractEventLoop,
-        max_clients: int,
-        observer: Observer | None,
-        alerts: Observer | None,
-        on_unreachable: Callable[[Channel, Exception], None],
-        on_look: Callable[[Relay | DatagramRelay], None] | None = None,
-    ) -> None:
-        self._settings = settings
-        self._listeners = listeners
-        self._loop = loop
-        self._observer = observer
-        self._on_unreachable = on_unreachable
-        self._on_look = on_look
-        self._alerts = alerts
-        for listener in listeners:
-            listener.alerts = alerts
-        if settings.pass_fds:
-            for listener in listeners:
-                listener.let_descriptors_in()
-        self._result = RelayResult()
-        self._pool = PipePool()
-        self._own_clients = 0  # connections of ours to ourselves that wait to be accepted, closed already
-        self._endpoint = self._make_endpoint()
-        self._is_dgram = listeners[0].type == socket.SOCK_DGRAM
-        self._relay = self._make_datagram_relay(max_clients) if self._is_dgram else self._make_relay()
-        self._acceptor = Acceptor(
-            [] if self._is_dgram else listeners,
-            self._on_channel,
-            loop,
-            rules=settings.rules,
-            max_clients=max_clients,
-            max_per_user=settings.max_per_user,
-            make_channel=self._make_channel(),
-            on_fault=self._on_accept_fault,
-            observer=observer,
-            alerts=alerts,
-        )
-        self._stop = Stop(
-            loop,
-            self._acceptor,
-            listeners,
-            self._relay,
-            drain_s=settings.drain_s,
-            on_finished=self._on_finished,
-            on_end=self._on_end,
-        )
-        self._idle: IdleWatch[Duplex] | None = None
-        if settings.idle_timeout_s is not None:
-            self._idle = IdleWatch(
-                loop, settings.idle_timeout_s, loop.time, self._relay.connected, self._on_idle
-            )
-
-    # What it is made of
-
-    def _make_relay(self) -> Relay:
-        settings = self._settings
-        return Relay(
-            self._endpoint,
-            self._pumps_for(self._listeners[0].type),
-            self._loop,
-            on_finished=self._on_finished,
-            on_unreachable=self._on_turned_away,
-            check=self._check,
-            on_broken=self._on_broken,
-            on_shortage=self._on_shortage,
-            on_relief=lambda: self._acceptor.let_go(),
-            clock=self._loop.time if settings.idle_timeout_s is not None else None,
-        )
-
-    def _make_datagram_relay(self, max_clients: int) -> DatagramRelay:
-        settings = self._settings
-        return DatagramRelay(
-            self._listeners,
-            settings.connect,
-            self._loop,
-            rules=settings.rules,
-            max_senders=max_clients,
-            passes_fds=settings.pass_fds,
-            silence_s=settings.idle_timeout_s,
-            on_unreachable=self._on_turned_away,
-            alerts=self._alerts,
-        )
-
-    def _make_channel(self) -> Callable[[socket.SocketType, int], Channel]:
-        if self._settings.is_traced and self._observer is not None:
-            return partial(TracedChannel, observer=self._observer)
-        return Channel
-
-    def _make_endpoint(self) -> Endpoint:
-        settings = self._settings
-        dial = Dial(
-            type_word(self._listeners[0].type),
-            wait=settings.wait,
-            timeout=settings.connect_timeout_s,
-            takes_descriptors=settings.pass_fds,
-            as_client=settings.as_client,
-            make_channel=self._make_channel(),
-            observer=self._observer if settings.is_traced else None,
-            alerts=self._alerts,
-            logs_in=True,
-        )
-        return make_endpoint(settings.connect, dial)
-
-    def _pumps_for(self, number: int) -> MakePumps:
-        settings = self._settings
-        if number != socket.SOCK_STREAM:
-            return partial(record_pumps, settings.pass_fds)
-        if settings.pass_fds:
-            return descriptor_pumps
-        if not (self._endpoint.refuses_fds and all(listener.refuses_fds for listener in self._listeners)):
-            return refusing_pumps
-        if settings.is_traced or is_forced("splice"):
-            return copying_pumps
-        return partial(splicing_pumps, self._pool)
-
-    def _check(self, near: Channel, far: Channel) -> None:
-        """Is the server at the far end this very relay? That is seen when a connection is made, not before."""
-        if any(far.leads_to(listener.socket) for listener in self._listeners):
-            self._own_clients += 1
-            raise AddressError(
-                f"{quote(str(self._settings.connect))} leads back to this relay",
-                hint="the second address is the server's",
-            )
-
-    # Run
-
-    def run(
-        self,
-        on_ready: Callable[[list[Listener], Relay | DatagramRelay], None],
-        take_signals: Callable[[], object],
-    ) -> RelayResult:
-        self._loop.set_exception_handler(self._on_fault)
-        watch_signals(self._loop, STOP_SIGNALS, self._on_signal)
-        take_signals()
-        if self._settings.timeout_s is not None:
-            self._loop.call_later(self._settings.timeout_s, self._on_timeout)
-        try:
-            if isinstance(self._relay, DatagramRelay):
-                self._relay.start()
-            self._acceptor.start()
-            on_ready(self._listeners, self._relay)
-            activation.notify("READY=1")
-            self._look()
-            self._loop.run_forever()
-        finally:
-            self._close()
-        self._result.served = self._acceptor.accepted
-        return self._result
-
-    def _look(self) -> None:
-        if self._on_look is not None:
-            self._on_look(self._relay)
-            self._loop.call_later(LOOK_EVERY_S, self._look)
-
-    def _close(self) -> None:
-        if self._idle is not None:
-            self._idle.close()
-        self._stop.close()
-        self._acceptor.close()
-        self._result.moved = self._relay.pairs.traffic()
-        self._relay.close()
-        self._loop.run_until_complete(self._relay.wait_closed())
-        self._pool.close()
-        self._result.left_behind = self._stop.left_behind
-        self._result.turned_away = self._stop.turned_away
-
-    # What happens
-
-    def _on_channel(self, channel: Channel) -> None:
-        if self._own_clients and channel.peer.pid == os.getpid():
-            self._own_clients -= 1
-            self._on_finished(channel, PieceEnd.EOF)
-            channel.close()
-            return
-        if self._idle is not None:
-            self._idle.wake()
-        self._relay.on_channel(channel)
-
-    def _on_turned_away(self, channel: Channel, error: Exception) -> None:
-        self._result.unreachable += 1
-        self._on_unreachable(channel, error)
-
-    def _on_shortage(self, error: Exception) -> None:
-        self._pool.close()
-        self._acceptor.hold(error)
-
-    def _on_finished(self, channel: Channel, end: PieceEnd) -> None:
-        if self._observer is not None:
-            if end is PieceEnd.RESET:
-                self._observer(PeerReset(channel.fd, channel.connection))
-            self._observer(Closed(channel.fd, channel.connection, channel.bytes_received, channel.bytes_sent))
-        self._acceptor.release(channel)
-        if self._stop.has_begun:
-            self._loop.call_soon(self._stop.go_on)
-
-    def _on_broken(self, broken: Break) -> None:
-        error = broken.error
-        if self._alerts is not None and not isinstance(error, ConnectionError):
-            origin, reason = broken.origin, error.strerror or str(error)
-            self._alerts(PairFailed(origin.fd, origin.connection, error.errno or 0, reason))
-        if self._observer is not None:
-            origin, other, number = broken.origin, broken.other, broken.error.errno or 0
-            self._observer(
-                ResetPassedOn(other.fd, origin.connection, origin.fd, number, is_tcp(other.socket))
-            )
-
-    def _on_idle(self, duplex: Duplex) -> None:
-        if self._observer is not None:
-            limit_s = self._settings.idle_timeout_s or 0.0
-            self._observer(WentIdle(duplex.near.fd, duplex.near.connection, limit_s))
-        self._relay.drop(duplex, PieceEnd.EOF)
-
-    def _on_accept_fault(self, error: OSError) -> None:
-        self._result.error = error
-        self._begin_stop(Cause.ACCEPT_FAILED, "accept")
-        self._result.cause = Cause.ACCEPT_FAILED
-
-    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What no callback expected: end with it, for going on could be a spin. The first one is the cause."""
-        fault = context.get("exception")
-        if self._result.fault is None:
-            self._result.fault = fault if isinstance(fault, Exception) else RuntimeError(context["message"])
-            self._result.cause = Cause.FAULT
-        self._stop.give_up()
-
-    def _on_signal(self, number: signal.Signals) -> None:
-        """The first stops, or ends the draining; the second ends all."""
-        is_first = not self._result.signal_number
-        self._result.signal_number = number
-        if not self._stop.has_begun:
-            self._begin_stop(Cause.SIGNAL, number.name)
-        elif is_first:
-            self._stop.end_drain()
-        else:
-            self._result.cause = Cause.SIGNAL
-            self._result.is_forced = True
-            self._stop.give_up()
-
-    def _on_timeout(self) -> None:
-        if not self._stop.has_begun:
-            self._begin_stop(Cause.TIMEOUT, "--timeout")
-        self._stop.end_drain()
-
-    def _begin_stop(self, cause: Cause, words: str) -> None:
-        if self._stop.has_begun:
-            return
-        self._result.cause = cause
-        self._result.connected = self._acceptor.live
-        if self._observer is not None:
-            self._observer(Stopping(-1, words))
-        activation.notify("STOPPING=1")
-        self._stop.begin()
-
-    def _on_end(self, bytes_lost: int) -> None:
-        self._result.bytes_lost = bytes_lost
-        self._loop.stop()

@@ -1,0 +1,62 @@
+"""What a run of `relay` is told, and what is left of it: the options as values, and the result.
+
+What they share with `serve`, the causes of an end and the clients nobody came to, is in `settings`. No I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..kernel.listener import Ownership
+from ..model.address import Address
+from ..model.errors import AfunixError
+from ..model.rules import Rules
+from .settings import Cause, TurnedAway
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """The options of `relay`; times in seconds, None: no limit."""
+
+    listen: tuple[Address, ...]
+    connect: Address
+    socket_type: str | None = None
+    wait: float | None = None
+    connect_timeout_s: float | None = None
+    max_clients: int | None = None
+    max_per_user: int | None = None
+    rules: Rules = field(default_factory=Rules)
+    ownership: Ownership = field(default_factory=Ownership)
+    backlog: int | None = None
+    idle_timeout_s: float | None = None
+    timeout_s: float | None = None
+    drain_s: float | None = None
+    pass_fds: bool = False
+    as_client: bool = False
+    is_traced: bool = False
+
+
+@dataclass(slots=True)
+class RelayResult:
+    """How a run ended; see `settings.ServeResult`. `unreachable` clients got no connection to the far end.
+
+    `moved`: bytes from clients, and to them.
+    """
+
+    cause: Cause = Cause.SIGNAL
+    signal_number: int = 0
+    is_forced: bool = False
+    error: OSError | None = None
+    fault: Exception | None = None
+    bytes_lost: int = 0
+    turned_away: TurnedAway | None = None
+    connected: int = 0
+    served: int = 0
+    unreachable: int = 0
+    moved: tuple[int, int] = (0, 0)
+    left_behind: list[AfunixError] = field(default_factory=list)
+
+    @property
+    def has_losses(self) -> bool:
+        """Did somebody send, or may they have sent, what went nowhere?"""
+        return bool(self.bytes_lost) or self.turned_away is not None
