@@ -12,7 +12,7 @@ import click
 
 from ..model.address import Address
 from . import options
-from .messages import status_of
+from .messages import has_colour, status_of
 from .standard import require_stdout
 from .stdout import write
 
@@ -103,11 +103,11 @@ def _show(report: Report, status: int, *, as_json: bool, verbose: bool) -> str:
 
         return render_json(report, status) + "\n"
     from ..formats.findings import render
-    from .looks import has_colour, terminal_size
+    from .looks import terminal_size
 
     size = terminal_size()
     width = min(size.columns, _WIDEST) if size is not None else None
-    paint = _PAINT if has_colour() else {}
+    paint = _PAINT if has_colour(1) else {}
     lines = render(report, width=width, verbose=verbose)
     return "".join("".join(_painted(text, paint.get(style)) for text, style in line) + "\n" for line in lines)
 

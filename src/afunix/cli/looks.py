@@ -16,6 +16,7 @@ from ..formats.listing_json import ListingJson
 from ..model.arrangement import group
 from ..model.escaping import quote
 from ..model.listing import Row
+from .messages import has_colour
 
 if TYPE_CHECKING:
     from ..tools.ls import Unseen
@@ -54,7 +55,7 @@ class Looks:
         self._formats = (listing_format, *map(listing_format.with_detail, (Detail.ONE, Detail.TERSE)))
         self.json = as_json
         self._is_tree = tree
-        self._paint = _PAINT if has_colour() else None
+        self._paint = _PAINT if has_colour(1) else None
 
     def render(self, rows: Sequence[Row], width: int | None) -> list[str]:
         """The lines of a list, the title first; JSON has none."""
@@ -93,10 +94,6 @@ def _lines(
     if sign_of is None:
         return list(map(listing_format.line, rows))
     return [listing_format.line(row, sign_of(row)) for row in rows]
-
-
-def has_colour() -> bool:
-    return is_terminal() and not os.environ.get("NO_COLOR")
 
 
 def is_terminal() -> bool:

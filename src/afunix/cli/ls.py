@@ -77,9 +77,7 @@ class PatternType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
 @click.option(
     "--interval", type=LIMIT, metavar="T", help=f"How often --watch looks. [default: {INTERVAL_S:g}s]"
 )
-@click.option(
-    "-v", "--verbose", is_flag=True, help="All processes that share a socket; say what is not seen."
-)
+@click.option("-v", "--verbose", is_flag=True, help="All processes that share a socket.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def command(
     patterns: tuple[Pattern, ...],

@@ -177,13 +177,14 @@ def _words_of_os(error: OSError) -> str:
 
 
 def _line(word: str, text: str, colour: str = "") -> str:
-    if word and colour and _has_colour():
+    if word and colour and has_colour(2):
         word = f"\x1b[1;{colour}m{word.rstrip()}\x1b[0m "
     return f"afunix: {word}{escape(text)}\n"
 
 
-def _has_colour() -> bool:
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and os.isatty(2)
+def has_colour(fd: int) -> bool:
+    """Is `fd` a terminal that shows colours, to somebody who wants them?"""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and os.isatty(fd)
 
 
 def escape_lines(text: str) -> str:
