@@ -29,21 +29,28 @@ result = relay(
 )
 if result.fault is not None:
     raise result.fault
+print(result.bytes_lost)
 """
 
 
 class RunningRelay:
-    """`pid` is its process; what it wrote to STDERR is `told` after its end."""
+    """`pid` is its process; what it wrote to STDERR is `told` after its end, and `lost` how many bytes were."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.pid = process.pid
         self.told = ""
+        self.lost = 0
 
     def stop(self) -> str:
         """Stop it; what it wrote to STDERR."""
         self.process.terminate()
-        self.told += self.process.communicate(timeout=PATIENCE_S)[1]
+        return self.wait()
+
+    def wait(self) -> str:
+        out, told = self.process.communicate(timeout=PATIENCE_S)
+        self.told += told
+        self.lost = int(out or 0)
         return self.told
 
 

@@ -102,9 +102,9 @@ def kill(pid: int) -> None:
         pass  # it has ended by itself
 
 
-def make_key(path: str) -> None:
+def make_key(path: str, kind: str = "ed25519") -> None:
     subprocess.run(
-        [require("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path],
+        [require("ssh-keygen"), "-q", "-t", kind, "-N", "", "-C", "test", "-f", path],
         check=True,
         timeout=PATIENCE_S,
     )

@@ -21,6 +21,7 @@ from afunix.model.events import (
     Created,
     Event,
     LineOpened,
+    HostTrusted,
     LinkLost,
     LinkRestored,
     Listening,
@@ -216,6 +217,23 @@ def test_a_relayed_connection_that_cannot_go_on_is_a_warning_and_many_are_counte
     clock.now += 2
     narration.alert(PairFailed(7, 0, errno.EMFILE, "no more can be opened"))
     assert "a datagram was left out: no more can be opened (and 2 others before)" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("is_changed", "saved_in", "reason", "words"),
+    [
+        (False, "/k", "", "is not known (SHA256:x), and the host is used all the same; '/k' has the key from now on:"),
+        (False, "", "No space", "all the same; the key could not be written down: no space: ssh's"),
+        (True, "", "", "THE HOST KEY OF 'box' HAS CHANGED (SHA256:x), and the host is used all the same: ssh's"),
+    ],
+)
+def test_host_that_is_believed_is_a_warning(
+    capfd: Captured, is_changed: bool, saved_in: str, reason: str, words: str
+) -> None:
+    narration, _ = narrate()
+    far = Address.parse("ssh:box:/run/a")
+    narration.alert(HostTrusted(-1, far, "box", "SHA256:x", is_changed, saved_in, reason))
+    assert words in capfd.readouterr().err
 
 
 def test_ssh_connection_that_broke_is_a_warning_and_its_return_a_note(capfd: Captured) -> None:

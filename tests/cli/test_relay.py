@@ -11,13 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 import pytest
 from tests.faults.users import IS_ROOT
 from tests.program import PATIENCE_S, Ended, command, ended, environment, run, start
 from tests.servers import echo, read_all, serving
+from tests.tcp_servers import LOOPBACK, dialled
 
 from afunix.cli.relay import _LOST_HINT, _status_after
 from afunix.tools.relay import RelayResult
@@ -174,6 +177,49 @@ def test_inherited_listener_is_used_and_left(sock_dir: str, listen: list[str]) -
         assert os.path.exists(path)
 
 
+def hand_over_port(listener: socket.socket, *args: str) -> AbstractContextManager[Any]:
+    prefix = (sys.executable, "-c", _ACTIVATE, str(listener.fileno()))
+    return relaying("-q", *args, prefix=prefix, pass_fds=(listener.fileno(),))
+
+
+@pytest.mark.parametrize("listen", [[], ["fd:3"], ["fd:web"], ["tcp:127.0.0.1:{port}"]])
+def test_inherited_port_is_used_and_left(sock_dir: str, listen: list[str]) -> None:
+    with serving(f"{sock_dir}/up", echo), socket.create_server((LOOPBACK, 0)) as listener:
+        port = listener.getsockname()[1]
+        ends = [*(each.format(port=port) for each in listen), f"{sock_dir}/up"]
+        with hand_over_port(listener, *ends) as process:
+            with dialled(port) as client:
+                client.sendall(b"x")
+                client.shutdown(socket.SHUT_WR)
+                assert read_all(client) == b"x"
+            assert stop(process) == Ended(0, b"", "")
+        with dialled(port):
+            listener.accept()[0].close()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--pass-fds", "up"], "--pass-fds: descriptors cannot go through"),
+        (["--allow", "root", "up"], "ask who a client is"),
+        (["tcp:127.0.0.1:9"], "one end must be a Unix socket"),
+    ],
+)
+def test_inherited_port_is_refused_what_a_port_is_refused(sock_dir: str, args: list[str], words: str) -> None:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        number = str(listener.fileno())
+        end = ended(
+            start(
+                "relay",
+                *args,
+                cwd=sock_dir,
+                prefix=(sys.executable, "-c", _ACTIVATE, number),
+                pass_fds=(listener.fileno(),),
+            )
+        )
+    assert (end.status, words in end.err) == (2, True), end.err
+
+
 # A server that is not there
 
 
@@ -289,6 +335,36 @@ def test_trace_shows_the_calls_on_both_sides(sock_dir: str) -> None:
             r"write\(\d+\) = 5",
         ):
             assert re.search(call, err), err
+
+
+def test_trace_shows_the_life_of_both_sockets_of_a_pair(sock_dir: str) -> None:
+    with serving(f"{sock_dir}/up", echo), relaying("--trace", f"{sock_dir}/l", f"{sock_dir}/up") as process:
+        ask(f"{sock_dir}/l", b"hello")
+        told = said(process, "close(") + stop(process).err
+    near, far = re.findall(r"accept\(3\) = (\d+)|connect\((\d+)", told)
+    for number in (near[0], far[1]):
+        calls = re.findall(rf"(\w+)\({number}\b", told)
+        assert calls[-2:] == ["shutdown", "close"], told
+        assert calls.count("close") == 1, told
+    assert re.search(rf"socket\(.*\) = {far[1]}\n", told)
+
+
+def test_trace_shows_that_what_a_stop_cuts_off_is_closed(sock_dir: str) -> None:
+    with (
+        serving(f"{sock_dir}/up", lambda connection: connection.recv(1) and over.wait(PATIENCE_S)),
+        relaying("--trace", f"{sock_dir}/l", f"{sock_dir}/up") as process,
+        socket.socket(socket.AF_UNIX) as client,
+    ):
+        over = threading.Event()
+        client.connect(f"{sock_dir}/l")
+        client.sendall(b"x")
+        told = said(process, "write(") + said(process, "\n")
+        process.terminate()
+        told += said(process, "unlink(")
+        told += stop(process).err
+        over.set()
+    near, far = re.findall(r"accept\(3\) = (\d+)|connect\((\d+)", told)
+    assert told.count(f"close({near[0]})") == told.count(f"close({far[1]})") == 1, told
 
 
 def test_terminal_shows_rates_and_totals_in_one_line(sock_dir: str) -> None:

@@ -21,6 +21,8 @@ class FarChannel:
     def __init__(self) -> None:
         self.written = bytearray()
         self.calls: list[str] = []
+        self._send_window = 1000
+        self._recv_buf: list[tuple[bytes, None]] = []
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -151,3 +153,75 @@ def test_idle_pair_costs_no_turns(it: Setup) -> None:
     it.readiness._on_ready = lambda bridge, events: served.append(events)
     it.loop.turn(3)
     assert served == []
+
+
+def test_what_has_come_by_a_stop_is_handed_on_and_more_is_counted(it: Setup) -> None:
+    it.bridge.begin_stop()
+    it.bridge.data_received(b"in time")
+    it.bridge.stop()
+    it.bridge.data_received(b"late")
+    it.loop.turn()
+    assert (it.relay.recv(100), it.relay.recv(100)) == (b"in time", b"")
+    assert it.bridge.bytes_lost == 4
+
+
+def test_stop_with_a_full_pair_ends_it_after_the_last_byte(it: Setup) -> None:
+    it.bridge.begin_stop()
+    it.bridge.data_received(MUCH)
+    it.bridge.stop()
+    got = 0
+    while piece := it.relay.recv(1 << 20):
+        got += len(piece)
+        it.loop.turn()
+    assert (got, it.bridge.bytes_lost) == (len(MUCH), 0)
+
+
+def test_what_a_closed_relay_has_not_taken_after_a_stop_is_counted(it: Setup) -> None:
+    it.bridge.begin_stop()
+    it.bridge.data_received(MUCH)
+    it.far._recv_buf.append((b"12345", None))
+    held = len(it.bridge._unsent)
+    it.relay.close()
+    it.loop.turn(2)
+    assert it.bridge.bytes_lost == held + 5
+
+
+def test_what_nobody_wants_is_no_loss_without_a_stop(it: Setup) -> None:
+    it.bridge.data_received(MUCH)
+    it.relay.close()
+    it.loop.turn(2)
+    it.bridge.data_received(MUCH)
+    assert it.bridge.bytes_lost == 0
+
+
+def test_what_asyncssh_holds_when_the_login_breaks_is_handed_on(it: Setup) -> None:
+    it.far._recv_buf.append((b"held", None))
+    it.bridge.connection_lost(OSError())
+    it.loop.turn(2)
+    assert (it.relay.recv(100), it.relay.recv(100)) == (b"held", b"")
+
+
+def test_what_is_given_up_unconfirmed_is_counted(it: Setup) -> None:
+    it.far._send_window = 900
+    it.relay.close()
+    it.loop.turn(2)
+    it.bridge.give_up()
+    assert it.bridge.bytes_lost == 100
+
+
+def test_login_that_breaks_after_the_end_of_the_pair_loses_what_is_unconfirmed(it: Setup) -> None:
+    it.far._send_window = 900
+    it.relay.close()
+    it.loop.turn(2)
+    it.bridge.connection_lost(OSError())
+    it.bridge.give_up()
+    assert it.bridge.bytes_lost == 100
+
+
+def test_confirmed_close_loses_nothing(it: Setup) -> None:
+    it.far._send_window = 900
+    it.relay.close()
+    it.loop.turn(2)
+    it.bridge.connection_lost(None)
+    it.bridge.give_up()
+    assert it.bridge.bytes_lost == 0

@@ -56,7 +56,13 @@ def test_known_hosts_may_have_bad_lines_and_be_elsewhere(sshd: Sshd) -> None:
 
 
 def test_no_known_hosts_file_means_no_host_is_known(sshd: Sshd) -> None:
-    sshd.write("known_hosts", "")
-    sshd.write("config", sshd.read("config") + "  UserKnownHostsFile none\n  StrictHostKeyChecking no\n")
+    sshd.write("config", sshd.read("config") + "  UserKnownHostsFile none\n")
     with pytest.raises(PeerMismatchError, match="is not known"):
         log_in(sshd)
+
+
+def test_global_known_hosts_file_may_be_elsewhere(sshd: Sshd) -> None:
+    sshd.write("others", sshd.read("known_hosts"))
+    sshd.write("known_hosts", "")
+    sshd.write("config", sshd.read("config") + "  GlobalKnownHostsFile ~/.ssh/others\n")
+    log_in(sshd)

@@ -19,6 +19,7 @@ from tests.interop.programs import begin, run
 from tests.interop.test_databases import Cluster, postgres, redis, service_dir
 from tests.peers import require
 from tests.program import PATIENCE_S, Ended, ended
+from tests.tcp_servers import LOOPBACK, free_port
 
 __all__ = ["postgres", "redis", "service_dir"]
 
@@ -158,21 +159,35 @@ def test_curl_sends_a_large_body_and_uses_a_connection_twice(user: User, place: 
 
 def test_systemd_starts_the_relay_with_the_first_client(user: User, place: str) -> None:
     """The client that it is started for is served too."""
-    started = user.command("relay", "-q", f"{place}/s")
+    with serving_http(f"{place}/s"), activating(user, f"{place}/r", f"{place}/s"):
+        for _ in range(2):
+            end = curl(f"{place}/r", "http://host/")
+            assert (end.status, end.out == BODY) == (0, True), end.err
+    assert os.path.exists(f"{place}/r"), "the socket was systemd's to remove"
+
+
+def test_systemd_starts_the_relay_with_the_first_client_of_a_port(user: User, place: str) -> None:
+    port = free_port()
+    words = ("-sS", "--noproxy", "*", f"http://{LOOPBACK}:{port}/")
+    with serving_http(f"{place}/s"), activating(user, f"{LOOPBACK}:{port}", f"{place}/s"):
+        for _ in range(2):
+            end = run(USERS[0], require("curl"), *words)
+            assert (end.status, end.out == BODY) == (0, True), end.err
+
+
+@contextmanager
+def activating(user: User, listen: str, connect: str) -> Iterator[None]:
+    started = user.command("relay", "-q", connect)
     env = user.environment()
     given = [f"--setenv={name}={env[name]}" for name in ("PYTHONPATH", "LD_LIBRARY_PATH") if name in env]
-    activate = [require("systemd-socket-activate"), f"--listen={place}/r", *given, *started]
-    with serving_http(f"{place}/s"):
-        process = begin(user, activate, stdin=subprocess.DEVNULL)
-        try:
-            assert process.stderr is not None
-            while b"Listening on" not in (line := process.stderr.readline()):
-                assert line, "systemd-socket-activate did not start"
-            for _ in range(2):
-                end = curl(f"{place}/r", "http://host/")
-                assert (end.status, end.out == BODY) == (0, True), end.err
-        finally:
-            process.terminate()
-            process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0
-        assert os.path.exists(f"{place}/r"), "the socket was systemd's to remove"
+    activate = [require("systemd-socket-activate"), f"--listen={listen}", *given, *started]
+    process = begin(user, activate, stdin=subprocess.DEVNULL)
+    try:
+        assert process.stderr is not None
+        while b"Listening on" not in (line := process.stderr.readline()):
+            assert line, "systemd-socket-activate did not start"
+        yield
+    finally:
+        process.terminate()
+        _, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, told

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
+import select
 import socket
 import subprocess
 import threading
@@ -174,11 +176,64 @@ def test_who_does_not_read_holds_up_nobody(sshd: Sshd, setup: Setup) -> None:
             sender.join(PATIENCE_S)
 
 
-def test_what_was_sent_before_a_stop_arrives(sshd: Sshd) -> None:
-    with to_ssh(sshd, read_all) as (server, client, relay), client() as sock:
+def fill(sock: socket.socket) -> int:
+    """Send until nobody on the way takes any more; how much that was."""
+    sent = 0
+    while select.select([], [sock], [], 0.5)[1]:
+        sent += sock.send(MUCH, socket.MSG_DONTWAIT)
+    return sent
+
+
+@BOTH_WAYS
+def test_what_was_sent_before_a_stop_arrives(sshd: Sshd, setup: Setup) -> None:
+    with setup(sshd, read_all) as (server, client, relay), client() as sock:
         sock.sendall(MUCH)
         relay.stop()
         assert server.result() == MUCH
+        assert relay.lost == 0
+
+
+@BOTH_WAYS
+def test_all_that_waits_on_the_way_at_a_stop_arrives(sshd: Sshd, setup: Setup) -> None:
+    begun = threading.Event()
+
+    def read_later(connection: socket.socket) -> int:
+        begun.wait(PATIENCE_S)
+        return len(read_all(connection))
+
+    with setup(sshd, read_later) as (server, client, relay), client() as sock:
+        sent = fill(sock)
+        relay.process.terminate()
+        wait_until(lambda: not os.path.exists(f"{sshd.folder}/r"))
+        begun.set()
+        assert (server.result(), relay.wait(), relay.lost) == (sent, "", 0)
+
+
+@BOTH_WAYS
+def test_answer_that_waits_on_the_way_at_a_stop_arrives(sshd: Sshd, setup: Setup) -> None:
+    sent: queue.Queue[int] = queue.Queue()
+
+    def answer(connection: socket.socket) -> bytes:
+        sent.put(fill(connection))
+        return read_all(connection)
+
+    with setup(sshd, answer) as (_, client, relay), client() as sock:
+        count = sent.get(timeout=PATIENCE_S)
+        relay.process.terminate()
+        wait_until(lambda: not os.path.exists(f"{sshd.folder}/r"))
+        assert (len(read_all(sock)), relay.wait(), relay.lost) == (count, "", 0)
+
+
+@BOTH_WAYS
+def test_what_nobody_takes_at_a_stop_is_counted(sshd: Sshd, setup: Setup) -> None:
+    over = threading.Event()
+    with setup(sshd, lambda connection: over.wait(PATIENCE_S)) as (_, client, relay), client() as sock:
+        sent = fill(sock)
+        relay.process.terminate()
+        wait_until(lambda: not os.path.exists(f"{sshd.folder}/r"))
+        relay.stop()
+        over.set()
+        assert 0 < relay.lost <= sent
 
 
 def kill_logins(sshd: Sshd) -> None:
@@ -242,6 +297,7 @@ def test_server_that_starts_later_is_waited_for(sshd: Sshd) -> None:
         sock.sendall(b"early")
         with serving(f"{sshd.folder}/s", echo):
             assert sock.recv(100) == b"early"
+            sock.shutdown(socket.SHUT_WR)
 
 
 def test_stdin_is_one_side(sshd: Sshd) -> None:
@@ -274,6 +330,18 @@ def test_unknown_host_key_is_told_with_how_to_accept_it(sshd: Sshd) -> None:
     assert status == 9
     assert "is not known (SHA256:" in error
     assert "'ssh far' asks whether to accept it" in hint
+
+
+@BOTH_WAYS
+def test_host_that_is_believed_without_a_check_is_told(sshd: Sshd, setup: Setup) -> None:
+    sshd.write("known_hosts", "")
+    sshd.write("config", sshd.read("config") + "  StrictHostKeyChecking accept-new\n")
+    with setup(sshd, echo) as (_, client, relay):
+        with client() as sock:
+            sock.sendall(b"hello")
+            assert sock.recv(100) == b"hello"
+        assert relay.stop().count("HostTrusted") == 1
+    assert sshd.read("known_hosts") != ""
 
 
 def test_changed_host_key_is_told_louder(sshd: Sshd) -> None:

@@ -313,11 +313,27 @@ def test_a_name_is_reached_by_the_address_that_answers(sock_dir: str, host: str)
         assert sock.recv(100) == b"hello"
 
 
-def test_who_is_in_the_queue_at_the_stop_is_served(sock_dir: str) -> None:
+def test_what_was_sent_from_the_queue_by_the_stop_reaches_the_server(sock_dir: str) -> None:
+    path, port = f"{sock_dir}/s", free_port()
+    with (
+        serving(path, read_all) as server,
+        relaying(f"tcp:127.0.0.1:{port}", path, max_clients=1) as running,
+        dialled(port) as first,
+        dialled(port) as queued,
+    ):
+        queued.sendall(b"two")
+        stopping(running)
+        first.close()
+        assert queued.recv(100) == b""
+        running.wait()
+        assert [server.result(), server.result()] == [b"", b"two"]
+
+
+def test_who_is_in_the_queue_at_the_stop_is_served_in_the_time_that_is_left(sock_dir: str) -> None:
     path, port = f"{sock_dir}/s", free_port()
     with (
         serving(path, echo),
-        relaying(f"tcp:127.0.0.1:{port}", path, max_clients=1) as running,
+        relaying(f"tcp:127.0.0.1:{port}", path, max_clients=1, drain_s=PATIENCE_S) as running,
         dialled(port) as first,
     ):
         first.sendall(b"one")
@@ -327,8 +343,9 @@ def test_who_is_in_the_queue_at_the_stop_is_served(sock_dir: str) -> None:
             stopping(running)
             first.close()
             assert queued.recv(100) == b"two"
+            queued.shutdown(socket.SHUT_WR)
             assert queued.recv(100) == b""
-        running.stop()
+        running.wait()
 
 
 def test_what_is_about_unix_sockets_is_refused_before_anything_is_opened(sock_dir: str) -> None:
@@ -357,7 +374,7 @@ def test_a_successor_has_the_port_while_conversations_go_on(sock_dir: str) -> No
             assert sock.recv(100) == b"two"
             sock.shutdown(socket.SHUT_WR)
             assert sock.recv(100) == b""
-        first.stop()
+        first.wait()
 
 
 def wait_until_nobody_listens(port: int) -> None:

@@ -151,6 +151,31 @@ def test_a_socket_of_another_family_is_an_error(in_child: InChild) -> None:
     assert said == "descriptor 3 ('unknown') is a socket of the family AF_INET, expected AF_UNIX"
 
 
+def test_a_tcp_listener_is_one_for_who_takes_it(in_child: InChild) -> None:
+    def look() -> tuple[str, int, bool]:
+        (found,) = activation.inherited(with_tcp=True)
+        sock = activation.take(Address.inherited(3), with_tcp=True)
+        return str(found.address), sock.family, os.get_inheritable(sock.fileno())
+
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        said = in_child(as_service([sock], look))
+        assert said == (f"tcp:127.0.0.1:{sock.getsockname()[1]}", socket.AF_INET, False)
+
+
+def test_a_tcp_socket_that_does_not_listen_is_an_error(in_child: InChild) -> None:
+    with socket.socket(socket.AF_INET) as sock:
+        said = in_child(as_service([sock], error_of(lambda: activation.inherited(with_tcp=True))))
+    assert "a stream socket, does not listen" in said
+
+
+def test_a_udp_socket_is_an_error(in_child: InChild) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        said = in_child(as_service([sock], error_of(lambda: activation.inherited(with_tcp=True))))
+    assert said == (
+        "descriptor 3 ('unknown') is a socket of the family AF_INET, expected AF_UNIX, or one on TCP"
+    )
+
+
 def test_a_connected_stream_cannot_serve(in_child: InChild) -> None:
     one, other = socket.socketpair()
     with one, other:

@@ -184,3 +184,42 @@ def test_a_privileged_port_is_told_to_an_ordinary_user() -> None:
         "DeniedError 'tcp:0.0.0.0:80' cannot be listened on: port 80 is below 1024, which takes"
         " CAP_NET_BIND_SERVICE (EACCES)\n"
     ), got.stderr
+
+
+def test_inherited_one_is_only_used() -> None:
+    with socket.create_server((LOOPBACK, 0)) as sock:
+        port = sock.getsockname()[1]
+        sock.setblocking(False)
+        events: list[Event] = []
+        taken = sock.dup()
+        taken.setblocking(False)
+        listener = TcpListener.take(at(port), taken, observer=events.append)
+        with dialled(port):
+            wait_for_client(listener)
+            client, _ = listener.accept_named()
+            assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            client.close()
+        assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        listener.refuse_new()
+        assert listener.unlink() is None
+        with dialled(port):
+            listener.accept_named()[0].close()
+        listener.close()
+        with dialled(port):
+            sock.accept()[0].close()
+    assert events == [Listening(events[0].fd, at(port), 0, inherited=True), Closed(events[0].fd)]
+
+
+def test_inherited_one_that_blocks_is_never_waited_for() -> None:
+    with socket.create_server((LOOPBACK, 0)) as sock:
+        port = sock.getsockname()[1]
+        listener = TcpListener.take(at(port), sock.dup())
+        with pytest.raises(BlockingIOError):
+            listener.accept_named()
+        with dialled(port):
+            wait_for_client(listener)
+            client = listener.accept()
+            assert not os.get_blocking(client.fileno())
+            client.close()
+        listener.close()
+        assert os.get_blocking(sock.fileno())

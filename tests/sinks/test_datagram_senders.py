@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 from tests.datagram_relaying import Between, all_of, ask, fill, numbered, read_on, restart
+
+from afunix.kernel import fallbacks
+from afunix.sinks.datagram_sender import LONGEST_PAUSE_S
 
 
 @pytest.fixture
@@ -111,6 +115,37 @@ def test_a_sender_that_does_not_read_holds_up_nobody_else(between: Between) -> N
     server.sendto(b"answer", server.recvfrom(10)[1])
     between.turn()
     assert all_of(other) == [b"answer"]
+
+
+def connected(between: Between, name: str) -> socket.socket:
+    """Nothing bounds its queue but the send buffer of whom it is connected to."""
+    sock = between.bind(name)
+    sock.connect(f"{between.directory}/r")
+    return sock
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_one_that_is_connected_and_deaf_leaves_room_for_twenty_others(
+    between: Between, is_hidden: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_hidden:
+        monkeypatch.setattr(fallbacks, "_forced", lambda: frozenset({"sock_diag"}))
+    between.listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100_000)
+    server, deaf = between.bind("s"), connected(between, "a")
+    others = [connected(between, f"b{number}") for number in range(20)]
+    name = ask(between, server, deaf)
+    for number in range(150):
+        server.sendto(b"%05d" % number + bytes(995), name)
+        between.turn()
+    for _ in range(10):
+        names = [ask(between, server, other) for other in others]
+        for each in names:
+            server.sendto(b"x" * 1000, each)
+        between.loop.advance(LONGEST_PAUSE_S)
+        between.loop.advance(LONGEST_PAUSE_S)
+        assert [all_of(other) for other in others] == [[b"x" * 1000]] * 20
+    got = read_on(between, deaf)
+    assert [int(got[at : at + 5]) for at in range(0, len(got), 1000)] == list(range(150))
 
 
 def test_a_sender_that_has_gone_is_forgotten_with_its_answer(between: Between) -> None:

@@ -136,6 +136,29 @@ def test_who_breaks_meanwhile_is_not_waited_for(loop: HandTurned, pair: Pair) ->
     assert (len(farewells), farewells.bytes_lost > 0) == (0, True)
 
 
+def test_an_end_of_file_on_its_way_is_no_byte_that_is_lost(loop: HandTurned, pair: Pair) -> None:
+    farewells = Farewells(loop)
+    send_all(pair.near, QUEUED)
+    left = pair.near.unread_by_peer()
+    pair.near.end_sending()
+    farewells.part(pair.duplex)
+    assert (len(farewells), farewells.bytes_waiting) == (1, left)
+    farewells.close()
+    assert farewells.bytes_lost == left
+
+
+def test_who_takes_all_and_ends_between_two_looks_has_lost_nothing(loop: HandTurned, pair: Pair) -> None:
+    farewells = Farewells(loop)
+    send_all(pair.near, QUEUED)
+    pair.near.end_sending()
+    farewells.part(pair.duplex)
+    with pair.client.makefile("rb") as file:
+        assert len(file.read()) == len(QUEUED)
+    pair.client.close()
+    loop.advance(LONGEST_PAUSE_S)
+    assert (len(farewells), farewells.bytes_lost) == (0, 0)
+
+
 def test_the_end_waits_for_nobody(loop: HandTurned, pair: Pair) -> None:
     farewells = Farewells(loop)
     send_all(pair.near, QUEUED)

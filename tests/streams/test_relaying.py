@@ -312,6 +312,50 @@ def test_the_mode_is_the_sockets(run: Run, path: str, upstream: str) -> None:
     run(main())
 
 
+def test_who_comes_by_any_of_several_addresses_is_relayed(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        server = afunix.serve(echo, upstream)
+        names = [path, path + "2"]
+        relay = afunix.relay([*names, afunix.listen(path + "3")], upstream)
+        async with server, relay:
+            assert [str(address) for address in relay.addresses] == [*names, path + "3"]
+            for each in relay.addresses:
+                with Visitor(str(each)) as visitor:
+                    assert await visitor.ask(b"hello") == b"hello"
+            await until(lambda: not relay.stats.live)
+            assert relay.stats.accepted == 3
+
+    run(main())
+
+
+def test_a_server_that_is_who_it_must_be_is_relayed_to(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        async with between(path, upstream, require="me"):
+            with Visitor(path) as visitor:
+                assert await visitor.ask(b"hello") == b"hello"
+
+    run(main())
+
+
+def test_a_server_that_is_somebody_else_gets_nothing(run: Run, path: str, upstream: str) -> None:
+    told: list[Event] = []
+    received: list[bytes] = []
+
+    async def listen(stream: afunix.Stream) -> None:
+        received.extend([chunk async for chunk in stream])
+
+    async def main() -> None:
+        async with between(path, upstream, listen, require=afunix.Rules("deny any"), observer=told.append):
+            with Visitor(path) as visitor:
+                visitor.send(b"secret")
+                assert await visitor.is_turned_away()
+
+    run(main())
+    (failed,) = (event for event in told if isinstance(event, HandlerFailed))
+    assert isinstance(failed.error, afunix.PeerMismatchError)
+    assert received == []
+
+
 # What cannot be meant
 
 
@@ -322,6 +366,11 @@ def test_the_mode_is_the_sockets(run: Run, path: str, upstream: str) -> None:
         ({"connect": "fd:3"}, afunix.AddressError, "expected a path or @name"),
         ({"connect": "/run/front"}, afunix.AddressError, "leads back to this relay"),
         ({"socket_type": "dgram"}, ValueError, "socket_type is 'dgram', expected"),
+        ({"listen": []}, ValueError, "was given no address"),
+        ({"listen": ["@a", 5]}, TypeError, "an address is int, expected a path"),
+        ({"listen": ["@a", "/run/app.sock"]}, afunix.AddressError, "leads back to this relay"),
+        ({"require": 5}, TypeError, "require is int, expected a string"),
+        ({"require": "nonsense"}, afunix.RuleError, "nonsense"),
         ({"wait": -1}, ValueError, "wait is -1"),
         ({"wait": "1"}, TypeError, "wait is str, expected seconds or a Retry"),
         ({"timeout": "1"}, TypeError, "timeout is str, expected seconds"),
@@ -332,6 +381,6 @@ def test_the_mode_is_the_sockets(run: Run, path: str, upstream: str) -> None:
     ],
 )
 def test_argument_that_cannot_be_meant(options: dict[str, Any], error: type[Exception], words: str) -> None:
-    connect = options.pop("connect", "/run/app.sock")
+    given = {"listen": "/run/front", "connect": "/run/app.sock", **options}
     with pytest.raises(error, match=words):
-        afunix.relay("/run/front", connect, **options)
+        afunix.relay(**given)

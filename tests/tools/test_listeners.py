@@ -202,3 +202,23 @@ def test_inherited_one_under_two_names_is_an_error(
     said = as_service(handed_over, "a:b", act)
     assert said.startswith("'fd:3' and ")
     assert said.endswith(" are one inherited socket (descriptor 3)")
+
+
+def test_tcp_listener_that_was_handed_over_is_used_where_it_may_be() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+        for written in ((), ("fd:3",), ("fd:port",), (f"tcp:127.0.0.1:{port}",)):
+            found = as_service([sock], "port", lambda: describe(*written, with_tcp=True))
+            assert found == [(3, True, f"tcp:127.0.0.1:{port}")]
+
+
+def test_tcp_listener_that_was_handed_over_is_refused_with_who_takes_it() -> None:
+    def refused() -> tuple[str, str | None]:
+        with pytest.raises(AddressError) as refusal:
+            listeners_of()
+        return refusal.value.message, refusal.value.hint
+
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        message, hint = as_service([sock], "port", refused)
+    assert message == "descriptor 3 ('port') is a socket of the family AF_INET, expected AF_UNIX"
+    assert hint == "'afunix relay' takes clients on TCP, for a Unix socket"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -48,11 +50,17 @@ class Timers:
         timer.callback()
 
 
+@dataclass(frozen=True)
+class FakeSocket:
+    family: socket.AddressFamily
+
+
 class FakeChannel:
     """A client who has sent `sent` bytes, and then waits in the queue."""
 
-    def __init__(self, sent: int = 0) -> None:
+    def __init__(self, sent: int = 0, family: socket.AddressFamily = socket.AF_UNIX) -> None:
         self.sent = sent
+        self.socket = FakeSocket(family)
 
     def queued(self) -> int:
         return self.sent
@@ -286,6 +294,16 @@ def test_a_client_that_is_accepted_late_is_told_at_once_that_no_more_is_taken() 
     late = FakeChannel()
     scene.acceptor.on_channel(late)
     assert (calls[-1], taken) == ("SHUT_RD", [late])
+
+
+def test_a_tcp_client_that_is_accepted_late_is_not_told_what_tcp_has_no_word_for() -> None:
+    scene = Scene()
+    taken: list[object] = []
+    scene.sink.on_channel = taken.append  # type: ignore[attr-defined]
+    scene.stop.begin()
+    late = FakeChannel(family=socket.AF_INET)
+    scene.acceptor.on_channel(late)
+    assert ("SHUT_RD" in calls, taken) == (False, [late])
 
 
 def test_a_path_that_cannot_be_removed_is_told_and_does_not_stop_the_stop() -> None:

@@ -96,6 +96,7 @@ async def stand_in_between() -> None:
         max_per_user=5,
         wait=afunix.Retry(within=10),
         timeout=20,
+        require="user:app",
         pass_fds=True,
         idle_timeout=60,
         observer=tell,
@@ -103,6 +104,8 @@ async def stand_in_between() -> None:
     async with relay as server:
         assert_type(server, afunix.Server)
         assert_type(server.stats.bytes_sent, int)
+    afunix.relay(afunix.systemd.listeners("app"), "@app")
+    afunix.relay(["@front", Path("/run/front.sock")], "@app")
 
 
 async def accept_by_hand() -> None:

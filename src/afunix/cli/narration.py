@@ -8,6 +8,7 @@ client can cause any number, are one line at first and then one a second at most
 from __future__ import annotations
 
 import errno
+import shlex
 import time
 from collections.abc import Callable, Iterable
 
@@ -80,6 +81,8 @@ class Narration:
             )
         elif isinstance(event, events.LinkRestored):
             self._messages.note(f"{quote(str(event.address))}: the ssh connection is back")
+        elif isinstance(event, events.HostTrusted):
+            self._messages.warn(*words_of_trust(event))
         elif isinstance(event, events.StdinFailed):
             reason = event.reason[:1].lower() + event.reason[1:]
             self._messages.warn(
@@ -169,3 +172,19 @@ class Narration:
     def _unlinked(self, event: events.Unlinked) -> str:
         shown = quote(str(event.address))
         return f"removed {shown}" if event.was_ours else f"{shown} is no longer ours and was left alone"
+
+
+def words_of_trust(event: events.HostTrusted) -> tuple[str, str]:
+    """A host that was believed: the warning and its hint."""
+    host = quote(event.known_as)
+    if event.is_changed:
+        what = f"THE HOST KEY OF {host} HAS CHANGED ({event.fingerprint}), and the host is used all the same"
+        hint = f"if the change was meant: ssh-keygen -R {shlex.quote(event.known_as)}"
+    else:
+        what = f"the host key of {host} is not known ({event.fingerprint}), and the host is used all the same"
+        hint = "compare the fingerprint"
+        if event.saved_in:
+            what += f"; {quote(event.saved_in)} has the key from now on"
+        elif event.reason:
+            what += f"; the key could not be written down: {plain(event.reason)}"
+    return f"{what}: ssh's StrictHostKeyChecking says so", hint

@@ -119,7 +119,7 @@ def _check_ends(listen: Sequence[Address], connect: Address) -> None:
             f"{quote(str(connect))} is an inherited socket, and CONNECT is a server to connect to",
             hint="inherited sockets come first: afunix relay fd:3 /run/app.sock",
         )
-    if not listen and (connect.kind in (*_BEYOND, AddressKind.STDIO) or not os.environ.get("LISTEN_FDS")):
+    if not listen and (connect.kind is AddressKind.STDIO or not os.environ.get("LISTEN_FDS")):
         raise AddressError(
             f"only {quote(str(connect))} is given, and a relay has two ends",
             hint="where to listen comes first: afunix relay ./new.sock /run/app.sock",

@@ -31,5 +31,11 @@ class Endpoint(Protocol):
             AfunixError: why not.
         """
 
+    @property
+    def bytes_lost(self) -> int:
+        """What came through here, and was not handed on because we ended; all of it is known after `close`. What is lost
+        in a Channel is its owner's to count.
+        """
+
     def close(self) -> None:
         """Give up what is shared by all connections (a login); idempotent."""

@@ -1,16 +1,21 @@
 """What the files of OpenSSH say: the configuration, the keys to offer, those of the agent, the hosts that are known.
 
 As ssh takes them: what is not there is passed over, and so is a line that is none. Nothing is asked of anybody, and
-nothing is connected to but the agent. `config` is asyncssh's, of one host. What a login makes of it is not known here.
+nothing is connected to but the agent. `config` is of one host, from `words_for`. What a login makes of it is not known
+here.
 """
 
 from __future__ import annotations
 
+import getpass
 import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
+from asyncssh.config import SSHClientConfig
+
+from ..model.ssh_address import SshTarget
 
 _USUAL_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk", "id_dsa")
 _CONFIGURATION = ("~/.ssh/config", "/etc/ssh/ssh_config")
@@ -34,6 +39,28 @@ def configuration() -> list[str]:
     """The files that can be read, the user's first: the first word counts, as for ssh."""
     files = [os.path.expanduser(name) for name in _CONFIGURATION]
     return [name for name in files if os.access(name, os.R_OK)]
+
+
+class _Words(SSHClientConfig):
+    """asyncssh's, and the words that it has no use for."""
+
+    _handlers = {
+        **SSHClientConfig._handlers,
+        "stricthostkeychecking": ("StrictHostKeyChecking", SSHClientConfig._set_string),
+        "hashknownhosts": ("HashKnownHosts", SSHClientConfig._set_string),
+        "globalknownhostsfile": ("GlobalKnownHostsFile", SSHClientConfig._set_string_list),
+    }
+
+
+def words_for(target: SshTarget) -> Any:
+    """What the configuration says of a host.
+
+    Raises:
+        ValueError, OSError, asyncssh.Error: it cannot be read.
+    """
+    user = () if target.user is None else target.user
+    port = () if target.port is None else target.port
+    return _Words.load(None, configuration(), False, False, False, getpass.getuser(), user, target.host, port)
 
 
 def keys_of(config: Any) -> Keys:
@@ -70,15 +97,18 @@ async def agent_keys(config: Any) -> Any:
 
 def known_hosts_of(config: Any) -> Any:
     """The entries of all files that can be read; a line that is none is passed over, as ssh does."""
-    names = [
-        *(config.get("UserKnownHostsFile") or _KNOWN[:2]),
-        *(config.get("GlobalKnownHostsFile") or _KNOWN[2:]),
-    ]
+    names = [*config.get("UserKnownHostsFile", _KNOWN[:2]), *config.get("GlobalKnownHostsFile", _KNOWN[2:])]
     lines = [line for name in names for line in _lines_of(os.path.expanduser(name))]
     try:
         return asyncssh.import_known_hosts("\n".join(lines))
     except ValueError:
         return asyncssh.import_known_hosts("\n".join(filter(_is_entry, lines)))
+
+
+def first_known_hosts_file(config: Any) -> str:
+    """Where ssh adds a host; "" with UserKnownHostsFile none."""
+    names = config.get("UserKnownHostsFile", _KNOWN)
+    return os.path.expanduser(names[0]) if names else ""
 
 
 def _lines_of(path: str) -> list[str]:

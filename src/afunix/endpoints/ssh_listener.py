@@ -12,10 +12,12 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from socket import MSG_DONTWAIT, SocketType
 from typing import TYPE_CHECKING
 
 from ..kernel.backlog import check_backlog, max_backlog
+from ..kernel.bridged_socket import bridged_pair
 from ..kernel.listener import Listener
 from ..model.address import Address
 from ..model.errors import AfunixError
@@ -66,9 +68,9 @@ class SshListener(Listener):
         self._is_ending = False
         self._stop: Callable[[], None] = lambda: None
         self._again: asyncio.Task[None] | None = None
-        self._login: Login = login_class(address, self._on_lost)
+        self._login: Login = login_class(address, self._on_lost, self._tell)
         self._own = OwnLoop("afunix-ssh")
-        self._bridges = Bridges(self._own.loop)
+        self._bridges = Bridges(self._own.loop, self._login.settle)
         try:
             self._own.wait(self._login.connection())
             self._own.wait(self._bind(), _BIND_S)  # no signal breaks in: what is bound there has to be known
@@ -95,10 +97,11 @@ class SshListener(Listener):
         """A client has come there."""
         if len(self._queue) >= self._backlog:
             raise OSError(errno.EAGAIN, "the backlog is full")
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
+        ours, theirs = bridged_pair()
+        bridge = self._bridges.make(theirs)
+        ours.ask_for_end = partial(self._own.call, self._bridges.stop, bridge)
         self._tell(ours)
-        return self._bridges.make(theirs)
+        return bridge
 
     def _tell(self, item: SocketType | Event) -> None:
         self._queue.append(item)
@@ -178,6 +181,10 @@ class SshListener(Listener):
             return self._own.wait(ask(), _ANSWER_S)  # type: ignore[arg-type]
         except (TimeoutError, AfunixError):
             return None
+
+    @property
+    def bytes_lost(self) -> int:
+        return self._bridges.bytes_lost
 
     def close(self) -> None:
         if self.fd < 0:

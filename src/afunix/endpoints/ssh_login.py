@@ -1,8 +1,8 @@
 """One login on another host, shared by all connections: made as the user's OpenSSH would, made again when it breaks.
 
-Keys, agent, aliases, jumps and known hosts are those of ~/.ssh and /etc/ssh; nothing is asked of anybody (BatchMode),
-and a host whose key is not known is not talked to, whatever StrictHostKeyChecking says. What those files say is read by
-`ssh_files`; no other file than these two imports asyncssh. All of it runs on one loop.
+Keys, agent, aliases, jumps and known hosts are those of ~/.ssh and /etc/ssh; nothing is asked of anybody (BatchMode).
+What those files say is read by `ssh_files`, and whether the host is the right one `ssh_host_key` decides; no other files
+than these three import asyncssh. All of it runs on one loop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 import asyncssh
@@ -21,12 +20,14 @@ from ..model import ssh_refusal
 from ..model.address import Address
 from ..model.errors import AfunixError
 from ..model.escaping import quote
+from ..model.events import HostTrusted
 from ..model.ssh_address import SshTarget, known_as
 from ..model.ssh_refusal import Seen
 from ..model.tcp_address import tcp_address
 from .ssh_bridge import Bridge
 from .ssh_commands import IDENTIFY, LOOK, REMOVE, far_command
-from .ssh_files import Keys, agent_keys, configuration, keys_of, known_hosts_of
+from .ssh_files import Keys, agent_keys, configuration, keys_of, known_hosts_of, words_for
+from .ssh_host_key import HostKeyCheck
 from .tcp import TcpEndpoint
 
 KEEPALIVE_S = 15
@@ -40,36 +41,21 @@ _CLOSING_TURNS = 100
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
 
-@dataclass
-class _Client(asyncssh.SSHClient):
-    """Who answers asyncssh's questions during one login: is this host's key known?"""
-
-    known: Any
-    on_lost: Callable[[Exception | None], None]
-    fingerprint: str = ""
-    is_known_otherwise: bool = False
-    is_rejected: bool = False
-
-    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        self.is_rejected = True
-        self.fingerprint = key.get_fingerprint()
-        self.note_known(host, addr, port)
-        return False
-
-    def note_known(self, host: str, addr: str, port: int) -> None:
-        self.is_known_otherwise = bool(self.known.match(host, addr, port if port != 22 else None)[0])
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.on_lost(exc)
-
-
 class Login:
-    """`address` says where. `on_lost(reason)` is told of each login that broke, and of none that we closed."""
+    """`address` says where. `on_lost(reason)` is told of each login that broke, and of none that we closed;
+    `on_unchecked(event)` of a host whose key was taken without being known, because the configuration says so.
+    """
 
-    def __init__(self, address: Address, on_lost: Callable[[str], None] = lambda reason: None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        on_lost: Callable[[str], None] = lambda reason: None,
+        on_unchecked: Callable[[HostTrusted], None] = lambda event: None,
+    ) -> None:
         self.address = address
         self.target = SshTarget.of(address)
         self._on_lost = on_lost
+        self._on_unchecked = on_unchecked
         self._connection: asyncssh.SSHClientConnection | None = None
         self._under_way: asyncio.Task[asyncssh.SSHClientConnection] | None = None
         self._jumps: list[asyncssh.SSHClientConnection] = []
@@ -100,21 +86,22 @@ class Login:
     async def _log_in_to(
         self, target: SshTarget, tunnel: asyncssh.SSHClientConnection | None, *, is_jump: bool
     ) -> asyncssh.SSHClientConnection:
-        options = self._options(target)
+        options, config = self._options(target)
         if tunnel is None and isinstance(options.tunnel, str):
             for jump in SshTarget.jumps(options.tunnel):
                 tunnel = await self._log_in_to(jump, tunnel or _NO_TUNNEL, is_jump=True)
                 self._jumps.append(tunnel)
-        config = cast(Any, options.config)
         keys = keys_of(config)
-        client = _Client(known_hosts_of(config), self._lose if not is_jump else lambda error: None)
-        more: dict[str, Any] = {}
+        on_lost = self._lose if not is_jump else lambda error: None
+        client = HostKeyCheck(config, known_hosts_of(config), on_lost)
+        called = options.host_key_alias or known_as(options.host, options.port)
+        more = client.algorithms
         if config.get("ServerAliveInterval") is None:
             more["keepalive_interval"] = KEEPALIVE_S
         if tunnel is None and not (options.proxy_command or options.local_addr or options.family):
             more["sock"] = await self._connect(options.host, options.port)
         try:
-            return await asyncssh.connect(
+            connection = await asyncssh.connect(
                 target.host,
                 () if target.port is None else target.port,
                 username=() if target.user is None else target.user,
@@ -137,12 +124,28 @@ class Login:
                 more["sock"].close()
             if isinstance(error, asyncssh.KeyExchangeFailed):
                 client.note_known(options.host, "", options.port)
-            called = options.host_key_alias or known_as(options.host, options.port)
+            self._trust(client, called)
             raise self._explained(error, client, keys, target, called, options.username) from None
+        self._trust(client, called)
+        return connection
 
-    def _options(self, target: SshTarget) -> asyncssh.SSHClientConnectionOptions:
+    def _trust(self, client: HostKeyCheck, called: str) -> None:
+        """Know the host from now on whose key was taken unchecked, and tell of it."""
+        if client.taken is None:
+            return
+        path, reason = "", ""
         try:
-            return asyncssh.SSHClientConnectionOptions(
+            path = client.remember(called)
+        except OSError as error:
+            reason = error.strerror or str(error)
+        self._on_unchecked(
+            HostTrusted(-1, self.address, called, client.fingerprint, client.is_known_otherwise, path, reason)
+        )
+
+    def _options(self, target: SshTarget) -> tuple[asyncssh.SSHClientConnectionOptions, Any]:
+        """As asyncssh reads the configuration, and all its words."""
+        try:
+            options = asyncssh.SSHClientConnectionOptions(
                 host=target.host,
                 port=() if target.port is None else target.port,
                 username=() if target.user is None else target.user,
@@ -150,6 +153,7 @@ class Login:
                 client_keys=None,
                 known_hosts=None,
             )
+            return options, words_for(target)
         except (ValueError, OSError, asyncssh.Error) as error:
             raise ssh_refusal.bad_configuration(self.address, str(error)) from None
 
@@ -162,7 +166,7 @@ class Login:
             raise
 
     def _explained(
-        self, error: Exception, client: _Client, keys: Keys, target: SshTarget, called: str, user: str
+        self, error: Exception, client: HostKeyCheck, keys: Keys, target: SshTarget, called: str, user: str
     ) -> AfunixError:
         if isinstance(error, asyncssh.HostKeyNotVerifiable | asyncssh.KeyExchangeFailed):
             if client.is_known_otherwise:
@@ -227,6 +231,18 @@ class Login:
         except (asyncssh.Error, OSError, UnicodeError) as error:
             raise ssh_refusal.login_failed(self.address, self.target, str(error)) from None
         return listener.close
+
+    async def settle(self) -> None:
+        """Until sshd has answered: what it had sent before that has come by then. At once, if there is no login."""
+        connection = self._connection
+        ask = getattr(connection, "_make_global_request", None)  # asyncssh has no public word for it
+        if connection is None or connection.is_closed() or ask is None:
+            return
+        try:
+            async with asyncio.timeout(_LOOK_LIMIT_S):
+                await ask(b"keepalive@openssh.com")
+        except (asyncssh.Error, OSError, TimeoutError):
+            pass
 
     async def _is_answered(self, connection: asyncssh.SSHClientConnection) -> bool:
         """Somebody whom /proc/net/unix does not show, in another network namespace."""

@@ -18,6 +18,7 @@ from ..kernel import dial
 from ..kernel.channel import Channel
 from ..kernel.dialling import Dialling
 from ..kernel.peercred import can_refuse_descriptors
+from ..kernel.relay_trail import RelayTrail
 from ..model.address import Address
 from ..model.events import Connected, Observer
 
@@ -36,7 +37,9 @@ class UnixEndpoint:
         as_client: bool = False,
         make_channel: Callable[[SocketType, int], Channel] = Channel,
         observer: Observer | None = None,
+        trail: RelayTrail | None = None,
     ) -> None:
+        """`trail` names what is connected, so that a circle of relays is seen."""
         self._address = address
         self._type = socket_type
         self._wait = wait
@@ -45,12 +48,14 @@ class UnixEndpoint:
         self._as_client = as_client
         self._make_channel = make_channel
         self._observer = observer
+        self._trail = trail
         self.refuses_fds = not takes_descriptors and can_refuse_descriptors()
 
     def connect_now(self, near: Channel) -> Channel | None:
         """One attempt. A server that is not there is no error yet where it is to be waited for."""
         sock = dial.open_socket(self._type, self._observer, takes_descriptors=self._takes_descriptors)
         try:
+            self._name(near, sock)
             answer = self._runner(near)(lambda: dial.try_connect(sock, self._address))
             if answer:
                 dial.close_socket(sock, self._observer)
@@ -72,6 +77,7 @@ class UnixEndpoint:
             observer=self._observer,
             clock=asyncio.get_running_loop().time,
             run=self._runner(near),
+            prepare=partial(self._name, near),
         )
         with closing(dialling.steps()) as steps:
             try:
@@ -83,12 +89,20 @@ class UnixEndpoint:
                 sock: SocketType = done.value
         return self._make_channel(sock, near.connection)
 
+    def _name(self, near: Channel, sock: SocketType) -> None:
+        if self._trail is not None:
+            self._trail.name(sock, near, self._observer)
+
     def _runner(self, near: Channel) -> Callable[[Callable[[], Any]], Any]:
         if not self._as_client:
             return _run_here
         from ..kernel.as_client import identity_of, run_as
 
         return partial(run_as, identity_of(near.socket))
+
+    @property
+    def bytes_lost(self) -> int:
+        return 0
 
     def close(self) -> None:
         pass

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
-from socket import AF_UNIX, SO_ACCEPTCONN, SO_DOMAIN, SOCK_DGRAM, SOL_SOCKET
+from socket import AF_UNIX, IPPROTO_TCP, SO_ACCEPTCONN, SO_DOMAIN, SO_PROTOCOL, SOCK_DGRAM, SOL_SOCKET
 from threading import RLock
 
 from ..model.address import Address, AddressKind
@@ -32,6 +32,7 @@ from ..model.ownership import FileKind
 from .ancillary import pack_descriptors
 from .pathname import kernel_name
 from .socket_types import family_word, type_of, type_word
+from .tcp import FAMILY_NAMES, address_of
 from .wrapping import as_plain_socket, as_socket, borrowed
 
 FIRST_FD = 3
@@ -56,9 +57,9 @@ _lock = RLock()
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """A Unix socket that was handed to us, described; the descriptor is the process's until `take`.
+    """A Unix socket, or one on TCP, that was handed to us, described; the descriptor is the process's until `take`.
 
-    `name` is from LISTEN_FDNAMES, `address` what it is bound to, `type` its SO_TYPE.
+    `name` is from LISTEN_FDNAMES, `address` what it is bound to, `type` its SO_TYPE, `family` its SO_DOMAIN.
     """
 
     fd: int
@@ -66,16 +67,17 @@ class Inherited:
     address: Address
     type: int
     is_listening: bool
+    family: int = AF_UNIX
 
 
-def inherited() -> list[Inherited]:
+def inherited(*, with_tcp: bool = False) -> list[Inherited]:
     """The sockets that LISTEN_FDS announces to this process; none, if the variables are for another one.
 
     Raises:
-        AddressError: the variables make no sense; or a descriptor is closed, no Unix socket, or a stream or
-            seqpacket socket that does not listen.
+        AddressError: the variables make no sense; or a descriptor is closed, no Unix socket (`with_tcp`: and none on
+            TCP), or a stream or seqpacket socket that does not listen.
     """
-    sockets = [_look_at(fd, name) for fd, name in _announced()]
+    sockets = [_look_at(fd, name, with_tcp=with_tcp) for fd, name in _announced()]
     for each in sockets:
         _must_serve(each)
     return sockets
@@ -122,12 +124,12 @@ def take_descriptors(name: str) -> list[int]:
         return found
 
 
-def take(address: Address, *, listening: bool = True) -> socket.socket:
+def take(address: Address, *, listening: bool = True, with_tcp: bool = False) -> socket.socket:
     """The socket of `fd:3`, which needs no LISTEN_FDS, or `fd:NAME`; close-on-exec from now on.
 
     The caller owns it: take each once, for two owners would close it twice. With `listening` a stream or
-    seqpacket socket must be a listener, without it none may be. Whoever finds then that it will not do owes a
-    `give_back`.
+    seqpacket socket must be a listener, without it none may be. `with_tcp` it may be one on TCP. Whoever finds then
+    that it will not do owes a `give_back`.
 
     Raises:
         AddressError: no such descriptor or name, several of that name, no Unix socket, or not what is asked
@@ -136,7 +138,7 @@ def take(address: Address, *, listening: bool = True) -> socket.socket:
     if address.kind is not AddressKind.INHERITED:
         raise AddressError(f"{quote(address.format())} is no inherited socket", hint="write fd:3 or fd:NAME")
     with _lock:
-        found = _find(address)
+        found = _find(address, with_tcp=with_tcp)
         if listening:
             _must_serve(found)
         elif found.is_listening:
@@ -192,18 +194,18 @@ def watchdog() -> float | None:
     return microseconds / 1_000_000
 
 
-def _find(address: Address) -> Inherited:
+def _find(address: Address, *, with_tcp: bool) -> Inherited:
     number = address.descriptor
     if number is not None:
         with suppress(AddressError):
             _announced()  # for what it does to the environment; the number alone says which one is meant
-        return _look_at(number, name="")
+        return _look_at(number, name="", with_tcp=with_tcp)
     name = os.fsdecode(address.name)
     free = _free_of_name(name)
     if len(free) > 1:
         numbers = ", ".join(f"fd:{fd}" for fd, _ in free)
         raise AddressError(f"{len(free)} inherited sockets are called {quote(name)}", hint=f"use {numbers}")
-    return _look_at(*free[0])
+    return _look_at(*free[0], with_tcp=with_tcp)
 
 
 def _free() -> list[tuple[int, str]]:
@@ -231,7 +233,7 @@ def _free_of_name(name: str) -> list[tuple[int, str]]:
 def _own(found: Inherited) -> socket.socket:
     _taken[found.fd] = os.get_inheritable(found.fd)
     os.set_inheritable(found.fd, False)
-    return as_plain_socket(as_socket(found.fd, found.type))
+    return as_plain_socket(as_socket(found.fd, found.type, found.family))
 
 
 def _announced() -> tuple[tuple[int, str], ...]:
@@ -284,20 +286,24 @@ def _must_be_open(fd: int, name: str) -> int:
     return fd
 
 
-def _look_at(fd: int, name: str) -> Inherited:
-    """Describe the Unix socket `fd`; it is borrowed for a moment, and nothing about it changes."""
+def _look_at(fd: int, name: str, *, with_tcp: bool = False) -> Inherited:
+    """Describe the socket `fd`; it is borrowed for a moment, and nothing about it changes."""
     kind = FileKind.of(os.fstat(_must_be_open(fd, name)).st_mode)
     if kind is not FileKind.SOCKET:
         raise AddressError(f"descriptor {fd}{_called(name)} is {kind.value}, expected a Unix socket")
     with borrowed(fd) as sock:
         family = sock.getsockopt(SOL_SOCKET, SO_DOMAIN)
-        if family != AF_UNIX:
+        is_tcp = family in FAMILY_NAMES and sock.getsockopt(SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP
+        if family != AF_UNIX and not (is_tcp and with_tcp):
             raise AddressError(
                 f"descriptor {fd}{_called(name)} is a socket of the family {family_word(family)},"
-                " expected AF_UNIX"
+                f" expected AF_UNIX{', or one on TCP' if with_tcp else ''}",
+                hint="'afunix relay' takes clients on TCP, for a Unix socket" if is_tcp else None,
             )
         is_listening = bool(sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN))
-        return Inherited(fd, name, Address.from_kernel(sock.getsockname()), type_of(sock), is_listening)
+        where = sock.getsockname()
+        address = address_of(where) if is_tcp else Address.from_kernel(where)
+        return Inherited(fd, name, address, type_of(sock), is_listening, family)
 
 
 def _must_serve(found: Inherited) -> None:

@@ -67,6 +67,7 @@ class Dialling:
     not there yet, for so long. Without `socket_type` the type is found out. An observer is told every call.
     `takes_descriptors`: may the server send any? `in_program`: the hints are for a program, not for the shell.
     `run` makes each attempt, and looks at what stands in the way: as somebody else, if it is `as_client.run_as`'s.
+    `prepare` gets each socket before it is to be connected.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Dialling:
         clock: Callable[[], float] = time.monotonic,
         in_program: bool = False,
         run: Callable[[Callable[[], Any]], Any] | None = None,
+        prepare: Callable[[SocketType], None] | None = None,
     ) -> None:
         self.address = address
         self._types = (socket_type,) if socket_type is not None else _TRIED_IN_TURN
@@ -90,6 +92,7 @@ class Dialling:
         self._observer = observer
         self._in_program = in_program
         self._run = run or _run_here
+        self._prepare = prepare
 
     def steps(self) -> Steps:
         """Connect.
@@ -113,6 +116,8 @@ class Dialling:
     def _attempt(self, word: str) -> Generator[Pause, int | None, tuple[socket | None, int]]:
         sock = dial.open_socket(word, self._observer, takes_descriptors=self._takes_descriptors)
         try:
+            if self._prepare is not None:
+                self._prepare(sock)
             answer = self._try_connect(sock)
             pauses = _back_off()
             while answer in (errno.EAGAIN, errno.EINTR) and not self._retrying.is_over(self._clock()):

@@ -262,6 +262,11 @@ class Listener:
             if self._observer is not None:
                 self._observer(HalfClosed(self.fd, Direction.RECEIVING))
 
+    @property
+    def bytes_lost(self) -> int:
+        """What clients had sent, and was not handed on to what was accepted, because we ended. Here nothing is between."""
+        return 0
+
     def unlink(self) -> AfunixError | None:
         """Remove the path, if we made it, may remove it, and it is still ours. Before `close()`; idempotent.
 

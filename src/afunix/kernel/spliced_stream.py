@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
+from socket import AF_UNIX, SO_SNDBUF, SOL_SOCKET
 
 from .connected_socket import ConnectedSocket
 from .output import SPLICE_FLAGS
-from .pipes import Pipe, PipePool
+from .pipes import PIPE_BYTES, Pipe, PipePool
 from .pump import Wants
 
 _SMALL_MOVE_BYTES = 32 * 1024
@@ -74,6 +75,8 @@ class SplicedStream:
     def _prepare(self) -> None:
         for end in (self._source, self._sink):
             os.set_blocking(end.fd, False)
+        if self._sink.socket.family == AF_UNIX:  # TCP finds its own
+            self._sink.socket.setsockopt(SOL_SOCKET, SO_SNDBUF, PIPE_BYTES)
         self._is_prepared = True
 
     def _fill(self, pipe: Pipe, max_bytes: int) -> int | None:

@@ -2,7 +2,8 @@
 
 The port is left to a successor as soon as the queue is empty, while conversations may go on. Clients are turned away by
 a filter that drops what asks for a connection: shutdown(2), which does it for Unix sockets, would reset who waits in
-the queue. Who was dropped asks again a second later, and finds the successor, or nobody.
+the queue. Who was dropped asks again a second later, and finds the successor, or nobody. An inherited one is only used:
+nothing is done to it, and its options are set on what it accepts.
 """
 
 from __future__ import annotations
@@ -47,10 +48,17 @@ _LOWEST_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
 class TcpListener(Listener):
-    """One listening TCP socket, ours. Clients have no credentials; what accept(2) calls them is their address, written."""
+    """One listening TCP socket. Clients have no credentials; what accept(2) calls them is their address, written."""
 
-    def __init__(self, sock: socket.socket, address: Address, *, observer: Observer | None = None) -> None:
-        super().__init__(sock, address, observer=observer)
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: Address,
+        *,
+        inherited: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        super().__init__(sock, address, inherited=inherited, observer=observer)
         self.refuses_fds = True
         self._family = sock.family
         self._is_listening = True
@@ -124,15 +132,22 @@ class TcpListener(Listener):
 
     def accept_named(self) -> tuple[SocketType, str | bytes]:
         """As `Listener.accept_named`; the client's descriptor does not block, which splice(2) needs of TCP."""
-        fd, name = self.socket._accept()  # type: ignore[attr-defined]
+        accept = self.socket._accept if self._thread is None else self._thread.accept  # type: ignore[attr-defined]
+        fd, name = accept()
         os.set_blocking(fd, False)
-        return SocketType(self._family, self.type | SOCK_NONBLOCK, 0, fd), str(tcp.address_of(name))
+        sock = SocketType(self._family, self.type | SOCK_NONBLOCK, 0, fd)
+        if self.is_inherited:
+            tcp.set_options(sock)
+        return sock, str(tcp.address_of(name))
 
     def let_descriptors_in(self) -> None:
         """Nothing: there are none in TCP."""
 
     def refuse_new(self) -> None:
-        """Nobody gets into the queue from now on; those in it can still be accepted."""
+        """Nobody gets into the queue from now on; those in it can still be accepted. Of an inherited one: as Listener."""
+        if self.is_inherited:
+            super().refuse_new()
+            return
         program = array.array("B", _DROP_ALL)
         place, _ = program.buffer_info()
         try:
@@ -142,7 +157,7 @@ class TcpListener(Listener):
 
     def unlink(self) -> AfunixError | None:
         """Give up the port, once nobody waits in the queue: another may listen on it. Idempotent."""
-        if self._is_listening and self.fd >= 0 and not _is_readable(self.fd):
+        if self._is_listening and self.is_ours and not _is_readable(self.fd):
             self._is_listening = False
             self.socket.shutdown(SHUT_RD)
             if self._observer is not None:

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from socket import AF_UNIX, SOCK_NONBLOCK, SOCK_STREAM, SocketType
 
 
-def as_socket(fd: int, number: int = SOCK_STREAM) -> SocketType:
-    """`fd`, an open socket, as an object that owns it. Its `family` and `type` say AF_UNIX and `number`, unasked.
+def as_socket(fd: int, number: int = SOCK_STREAM, family: int = AF_UNIX) -> SocketType:
+    """`fd`, an open socket, as an object that owns it. Its `family` and `type` say `family` and `number`, unasked.
 
     Raises:
         OSError: EBADF, ENOTSOCK; `fd` is then still its owner's.
     """
-    return SocketType(AF_UNIX, number | SOCK_NONBLOCK, 0, fd)
+    return SocketType(family, number | SOCK_NONBLOCK, 0, fd)
 
 
 @contextmanager

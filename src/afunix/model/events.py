@@ -214,6 +214,21 @@ class LinkRestored(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HostTrusted(Event):
+    """The host on the way to `address`, which known_hosts calls `known_as`, has shown a key that is not known, and was
+    taken at its word, because ssh's StrictHostKeyChecking says so. `is_changed`: another key is known. `saved_in`: the
+    known_hosts file that has it now, "" for none; `reason`: why it could not be written.
+    """
+
+    address: Address
+    known_as: str
+    fingerprint: str
+    is_changed: bool
+    saved_in: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerFailed(Event):
     """What serves a client raised `error`; the client was closed, and nobody else is concerned."""
 

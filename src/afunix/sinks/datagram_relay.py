@@ -4,8 +4,10 @@ There are no connections, so each named sender gets a socket of its own towards 
 that sender alone (`datagram_senders`). The senders without a name, whom nobody can answer, share one.
 
 Nothing is thrown away for want of room: while the server's queue is full none is received, so that senders wait in
-their own send(2); while a sender's queue is full its answers stay in its socket here. A datagram that cannot be passed
-on at all is lost, counted, and told.
+their own send(2); while a sender's queue is full its answers wait here, some (`datagram_sender`), then in the socket that
+stands for it. Nobody else's do: what one may have unread is bounded (`answer_share`). But where that socket is full a server
+that answers all by one socket has no room for the others either, as without a relay. A datagram that cannot be passed on
+at all is lost, counted, and told.
 """
 
 from __future__ import annotations
@@ -92,8 +94,8 @@ class DatagramRelay:
             self._push_held()
         if events & HUNG_UP and not item.far.is_closed:
             item.far.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # is told once, and stops nothing
-        if events & (READABLE | HUNG_UP) and not item.waiting:
-            self.pairs.answer(item)
+        if events & (READABLE | HUNG_UP):
+            self.pairs.on_answers(item)
 
     # To the server
 

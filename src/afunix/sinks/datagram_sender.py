@@ -20,15 +20,21 @@ from ..kernel.listener import Listener
 from ..kernel.record_channel import make_room_for
 from ..model.address import Address, AddressKind
 from ..model.refusal import refusal
+from .answer_share import AnswerShare, make_room
 from .datagrams import queued_bytes
 
 FIRST_PAUSE_S = 0.001
 LONGEST_PAUSE_S = 0.1
 """Between two looks at a sender's full queue: nothing tells when there is room (see `streams.room`)."""
 
-WAITING_BYTES = 1 << 18
+WAITING_BYTES = 3 << 17
 WAITING_DATAGRAMS = 1024
 """Answers that are kept here for a sender who sends and does not read; more stay in its socket."""
+
+EAGER_BYTES = 1 << 17
+EAGER_DATAGRAMS = 512
+"""So many are fetched as they come, so that what the server may have unread is left for the answers to others. The rest
+is for those that have to leave the socket before something is sent on it."""
 
 GONE = (errno.ECONNREFUSED, errno.ENOENT, errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
 """Who was there is there no more; another may be at the same address."""
@@ -40,6 +46,7 @@ class Near:
     def __init__(self, listener: Listener, *, credentials: bool) -> None:
         self.listener = listener
         self.channel = DatagramChannel(listener.socket, credentials=credentials)
+        make_room(listener.socket)
 
 
 class Sender:
@@ -49,6 +56,7 @@ class Sender:
         self.near = near
         self.name = name
         self.far = far
+        self.share = AnswerShare(near.channel.socket, name)
         self.touched = 0.0
         self.waiting: deque[Datagram] = deque()  # answers that it had no room for
         self.bytes_waiting = self.fds_waiting = 0
@@ -70,6 +78,14 @@ class Sender:
             self.bytes_waiting >= WAITING_BYTES
             or len(self.waiting) >= WAITING_DATAGRAMS
             or self.fds_waiting >= MAX_FDS
+        )
+
+    @property
+    def takes_more(self) -> bool:
+        return (
+            self.bytes_waiting < EAGER_BYTES
+            and len(self.waiting) < EAGER_DATAGRAMS
+            and self.fds_waiting < MAX_FDS // 2
         )
 
     def put(self, answer: Datagram) -> None:

@@ -92,6 +92,7 @@ class Senders:
             sender.far = self._connect(name)
             self._begin_hearing(sender)
         self._touch(sender)
+        sender.share.on_question()
         return sender
 
     def _connect(self, name: Address) -> DatagramChannel:
@@ -190,6 +191,14 @@ class Senders:
 
     # Back to the sender
 
+    def on_answers(self, sender: Sender) -> None:
+        """There are some. While others wait these are kept, so that the server has room for everybody else's."""
+        if not sender.waiting:
+            self.answer(sender)
+        elif sender.takes_more:
+            self.fetch(sender, BATCH)
+            self.watch(sender)
+
     def answer(self, sender: Sender) -> bool:
         """A batch; True if there may be more."""
         for _ in range(BATCH):
@@ -248,7 +257,7 @@ class Senders:
             answer = sender.waiting[0]
             self._touch(sender)
             try:
-                is_sent = send(sender.near.channel, answer, sender.name)
+                is_sent = sender.share.has_room and send(sender.near.channel, answer, sender.name)
             except (AfunixError, OSError) as error:
                 if isinstance(error, AfunixError) or error.errno in GONE:
                     self.forget(sender)
@@ -259,6 +268,7 @@ class Senders:
                 self._try_later(sender)
                 return False
             self.down += len(answer.data)
+            sender.share.on_answer(len(answer.data))
             sender.take().close()
             sender.pause_s = FIRST_PAUSE_S
         if sender.far.is_closed:
@@ -281,7 +291,7 @@ class Senders:
     def watch(self, sender: Sender) -> None:
         if sender.far.is_closed:
             return
-        answers = READABLE if not (sender.waiting or self.is_ending) else 0
+        answers = READABLE if sender.takes_more and not self.is_ending else 0
         room = WRITABLE if self.is_held(sender) else 0
         self._readiness.modify(sender.far.fd, answers | room)
 

@@ -13,6 +13,7 @@ import select
 from collections.abc import Callable, Iterable
 
 from ..endpoints.base import Endpoint
+from ..kernel.bridged_socket import refuse_more
 from ..kernel.channel import Channel
 from ..kernel.tcp import is_tcp, reset_on_close
 from ..model.acceptance import AcceptFailure, classify, next_pause
@@ -196,8 +197,7 @@ class Relay:
         """What both ends have sent is still passed on; what they send from now on fails with EPIPE."""
         self._is_ending = self._farewells.is_ending = True
         for channel in self._connecting:
-            if not is_tcp(channel.socket):
-                channel.end_receiving()
+            refuse_more(channel)
         self.pairs.end_conversations()
 
     def drain(self) -> bool:

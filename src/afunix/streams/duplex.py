@@ -14,6 +14,7 @@ from __future__ import annotations
 import select
 from typing import Protocol
 
+from ..kernel.bridged_socket import refuse_more
 from ..kernel.channel import Channel
 from ..kernel.pump import Pump, Wants
 from ..kernel.tcp import is_tcp
@@ -74,9 +75,7 @@ class End:
         and answers what comes after SHUT_RD and our FIN by a reset, which throws away what the peer has not yet got of
         ours: so that is read, and thrown away, as long as there is something on its way to him.
         """
-        if not is_tcp(self.channel.socket):
-            self.channel.end_receiving()
-        elif not self.reads.is_finished:
+        if not refuse_more(self.channel) and not self.reads.is_finished:
             self.last = self.reads.moved + self.reads.held + self.channel.queued()
             self._end_in_time(self.last)
 

@@ -81,13 +81,14 @@ class Farewells:
                 continue
             if broken is not None and broken.other is channel:
                 self._take(channel, is_reset=True)
-            elif channel.unread_by_peer() and peer_may_send(channel.socket):
+            elif _left(channel) and peer_may_send(channel.socket):
                 self._take(channel, is_reset=False)
 
     def _take(self, channel: Channel, *, is_reset: bool) -> None:
         sock, _ = channel.detach()
         end = ConnectedSocket(sock)
-        one = _Leaving(end, is_reset, end.unread_by_peer(), self._loop.time())
+        end.send_ended = channel.send_ended
+        one = _Leaving(end, is_reset, _left(end), self._loop.time())
         if not one.left:
             _close(one)
             return
@@ -98,7 +99,7 @@ class Farewells:
     @property
     def bytes_waiting(self) -> int:
         """What is on its way still."""
-        return sum(one.end.unread_by_peer() for one in self._leaving)
+        return sum(_left(one.end) for one in self._leaving)
 
     def __len__(self) -> int:
         return len(self._leaving)
@@ -122,9 +123,9 @@ class Farewells:
         discarded = one.end.discard_queued()  # who writes before he reads would wait for ever
         one.discarded += discarded
         self.bytes_lost += discarded if self.is_ending else 0
-        left = one.end.unread_by_peer()
+        left = _left(one.end)
         if is_dead(one.end.socket):
-            self.bytes_lost += left or one.left
+            self.bytes_lost += left
             _close(one)
             return True
         if left != one.left:
@@ -141,9 +142,16 @@ class Farewells:
             self._timer.cancel()
             self._timer = None
         for one in self._leaving:
-            self.bytes_lost += one.end.unread_by_peer()
+            self.bytes_lost += _left(one.end)
             _close(one)
         self._leaving.clear()
+
+
+def _left(end: ConnectedSocket) -> int:
+    """Bytes that the peer has not acknowledged. SIOCOUTQ counts our FIN as one more, and that goes last. What was left
+    when the connection broke stays there to be asked for.
+    """
+    return max(0, end.unread_by_peer() - end.send_ended)
 
 
 def _close(one: _Leaving) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any, cast
 
+from ..kernel import dial
 from ..kernel.ancillary import MAX_FDS
 from ..kernel.channel import Channel
 from ..kernel.dialling import Dialling
@@ -30,6 +31,8 @@ from ..kernel.relay_pumps import (
     refusing_pumps,
     splicing_pumps,
 )
+from ..kernel.relay_trail import RelayTrail
+from ..kernel.requirement import Requirement
 from ..kernel.socket_types import number_of, type_word
 from ..kernel.traced_channel import TracedChannel
 from ..model.acceptance import AcceptFailure, classify, next_pause
@@ -101,12 +104,13 @@ class RelayServer(Server):
 
     def __init__(
         self,
-        listen: Addressed,
+        addresses: Sequence[Addressed],
         upstream: Address,
         dialling: Callable[..., Dialling],
         ownership: Callable[[], Ownership],
         *,
         socket_type: str | None,
+        requirement: Requirement | None,
         max_clients: int | None,
         idle_timeout: float | None,
         pass_fds: bool,
@@ -118,7 +122,7 @@ class RelayServer(Server):
         """Not for users: see `relay`."""
         super().__init__(
             self._relay,
-            (listen,),
+            addresses,
             ownership,
             AttendSettings(
                 max_clients,
@@ -135,10 +139,12 @@ class RelayServer(Server):
             self._types = (socket_type,)
         self._upstream = upstream
         self._dialling = dialling
+        self._requirement = requirement
         self._passes_fds = pass_fds
         self._pool = PipePool()
         self._pairs: DuplexSet | None = None
         self._short: set[Stream] = set()
+        self._trail = RelayTrail()
         self._own_clients = 0  # connections of ours to ourselves that wait to be accepted, closed already
 
     # Life
@@ -191,6 +197,7 @@ class RelayServer(Server):
         if self._own_clients and client.peer.pid == os.getpid():
             self._own_clients -= 1
             return
+        self._trail.must_be_new(client._channel, self._upstream, ())
         sock = await self._get_connection(client)
         if sock is None:
             return
@@ -220,17 +227,31 @@ class RelayServer(Server):
 
     async def _connect(self, client: RelayedStream) -> socket.SocketType | None:
         channel = client._channel
-        dialling = self._dialling(type_word(channel.socket.type), observer=self._told, clock=self._loop.time)
+        dialling = self._dialling(
+            type_word(channel.socket.type),
+            observer=self._told,
+            clock=self._loop.time,
+            prepare=lambda sock: self._trail.name(sock, channel, self._told),
+        )
         with closing(dialling.steps()) as steps:
             while True:
                 try:
                     pause = next(steps)
                 except StopIteration as connected:
-                    sock: socket.SocketType = connected.value
-                    return sock
+                    return self._approved(connected.value)
                 if has_left(channel):
                     return None
                 await asyncio.sleep(pause.seconds)
+
+    def _approved(self, sock: socket.SocketType) -> socket.SocketType:
+        """Is it who it must be? A connection to somebody else is closed."""
+        if self._requirement is not None:
+            try:
+                self._requirement.check(sock, self._upstream)
+            except BaseException:
+                dial.close_socket(sock, self._told)
+                raise
+        return sock
 
     def _hold(self, client: RelayedStream, error: OSError) -> None:
         """Nobody is accepted who would take what is given back."""

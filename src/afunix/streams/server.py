@@ -80,7 +80,7 @@ class Server:
             ClosedError: it was started before.
         """
         if self._shutdown is not None:
-            raise ClosedError("a server starts once", hint="serve() makes another one")
+            raise ClosedError("a server starts once", hint="serve() or relay() makes another one")
         loop = asyncio.get_running_loop()
         with ExitStack() as undo:
             hub = Hub.of(loop)

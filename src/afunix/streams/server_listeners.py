@@ -56,7 +56,9 @@ def open_all(
         if isinstance(each, Listener):
             each._must_be_free()
             if each._rules:
-                raise ValueError("this listener has rules, which a server does not ask: give them to serve()")
+                raise ValueError(
+                    "this listener has rules, which a server does not ask: give them to the server"
+                )
             listener = each._core
         elif isinstance(each, BoundListener):
             listener = each

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from ..kernel import activation
 from ..kernel.listener import Listener, Ownership
 from ..kernel.socket_types import TYPE_NUMBERS, type_word
+from ..kernel.tcp import address_of, is_tcp
 from ..model.address import Address, AddressKind
 from ..model.errors import AddressError, WrongTypeError
 from ..model.escaping import quote
@@ -34,8 +35,8 @@ def open_listeners(
 ) -> list[Listener]:
     """The listeners, all of one type; the caller owns them. Nothing is left open or bound when this fails.
 
-    `with_tcp`: may an address be a TCP port, or a path on another host? A port becomes a listener for each address that
-    its host has.
+    `with_tcp`: may an address be a TCP port, or a path on another host, and an inherited socket be one on TCP? A port
+    becomes a listener for each address that its host has.
 
     `on_unmatched(address, count)`: none of `count` inherited sockets is bound to `address`, so it is bound here.
 
@@ -44,7 +45,7 @@ def open_listeners(
         WrongTypeError: an inherited socket is not of `socket_type`.
         AfunixError: as `Listener.open` and `activation.take`.
     """
-    announced = activation.inherited()
+    announced = activation.inherited(with_tcp=with_tcp)
     if not addresses and not announced:
         raise AddressError(
             "ADDRESS is missing, and no socket was inherited",
@@ -59,8 +60,10 @@ def open_listeners(
         listeners: list[Listener] = []
         for address, source in zip(wanted, sources, strict=True):
             if source is not None:
-                found: Sequence[Listener] = [_take(source, observer)]
+                found: Sequence[Listener] = [_take(source, observer, with_tcp=with_tcp)]
             elif with_tcp and address.kind is AddressKind.TCP:
+                if announced:
+                    on_unmatched(address, len(announced))
                 found = _open_tcp(address, backlog, configure, observer)
             elif with_tcp and address.kind is AddressKind.SSH:
                 found = _open_ssh(address, backlog, observer)
@@ -126,8 +129,12 @@ def _open_ssh(address: Address, backlog: int | None, observer: Observer | None) 
     return [SshListener(address, backlog=backlog, observer=observer)]
 
 
-def _take(address: Address, observer: Observer | None) -> Listener:
-    sock = activation.take(address)
+def _take(address: Address, observer: Observer | None, *, with_tcp: bool) -> Listener:
+    sock = activation.take(address, with_tcp=with_tcp)
+    if is_tcp(sock):
+        from ..kernel.tcp_listener import TcpListener
+
+        return TcpListener.take(address_of(sock.getsockname()), sock, observer=observer)
     return Listener.take(Address.from_kernel(sock.getsockname()), sock, observer=observer)
 
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..kernel.channel import Channel
@@ -52,15 +52,7 @@ def relay(
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         _refuse_itself(settings)
-        refuse_misuse(
-            settings.listen,
-            settings.connect,
-            socket_type=settings.socket_type,
-            passes_fds=settings.pass_fds,
-            has_rules=bool(settings.rules) or settings.max_per_user is not None,
-            has_file_options=settings.ownership != Ownership(),
-            as_client=settings.as_client,
-        )
+        _refuse_misuse(settings, settings.listen)
         if settings.as_client:
             from ..kernel.as_client import must_be_able
 
@@ -78,21 +70,37 @@ def relay(
             with_tcp=True,
         )
         try:
+            _refuse_misuse(settings, [listener.address for listener in listeners])
             _check_datagrams(settings, listeners[0].type)
             loop = asyncio.new_event_loop()
             try:
                 service = RelayService(
                     settings, listeners, loop, max_clients, observer, alerts, on_unreachable, on_look
                 )
-                return service.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
+                result = service.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
             finally:
                 signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
                 loop.close()
         finally:
             for listener in listeners:
                 listener.close()
+        result.bytes_lost += sum(listener.bytes_lost for listener in listeners)
+        return result
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _refuse_misuse(settings: RelaySettings, listen: Sequence[Address]) -> None:
+    """Asked again once inherited listeners have been looked at: they may be on TCP."""
+    refuse_misuse(
+        listen,
+        settings.connect,
+        socket_type=settings.socket_type,
+        passes_fds=settings.pass_fds,
+        has_rules=bool(settings.rules) or settings.max_per_user is not None,
+        has_file_options=settings.ownership != Ownership(),
+        as_client=settings.as_client,
+    )
 
 
 def _refuse_itself(settings: RelaySettings) -> None:

@@ -14,6 +14,7 @@ from socket import SocketType
 
 from ..endpoints.base import Endpoint
 from ..kernel.channel import Channel
+from ..kernel.relay_trail import RelayTrail
 from ..model.address import Address, AddressKind
 from ..model.errors import AddressError
 from ..model.escaping import quote
@@ -24,8 +25,8 @@ from ..model.events import Observer
 class Dial:
     """How to connect. `wait` for a server that is not there, `timeout` for each connection: seconds, None: no limit.
 
-    `takes_descriptors` and `as_client` are for Unix sockets alone, `alerts` (told of what a person should know, on the
-    loop that connects) and `logs_in` (before the first connection, so that what stands in the way is known) for ssh.
+    `takes_descriptors`, `as_client` and `trail` (which sees circles of relays) are for Unix sockets alone, `alerts` (told
+    of what a person should know, on the loop that connects) and `logs_in` (before the first connection, so that what stands in the way is known) for ssh.
     """
 
     socket_type: str = "stream"
@@ -37,6 +38,7 @@ class Dial:
     observer: Observer | None = None
     alerts: Observer | None = None
     logs_in: bool = False
+    trail: RelayTrail | None = None
 
 
 def make_endpoint(address: Address, dial: Dial) -> Endpoint:
@@ -61,6 +63,7 @@ def _make_unix(address: Address, dial: Dial) -> Endpoint:
         as_client=dial.as_client,
         make_channel=dial.make_channel,
         observer=dial.observer,
+        trail=dial.trail,
     )
 
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from ..kernel.relay_pumps import (
     refusing_pumps,
     splicing_pumps,
 )
+from ..kernel.relay_trail import RelayTrail
 from ..kernel.socket_types import type_word
 from ..kernel.tcp import is_tcp
 from ..kernel.traced_channel import TracedChannel
@@ -80,6 +81,7 @@ class RelayService:
                 listener.let_descriptors_in()
         self._result = RelayResult()
         self._pool = PipePool()
+        self._trail = RelayTrail()
         self._own_clients = 0  # connections of ours to ourselves that wait to be accepted, closed already
         self._endpoint = self._make_endpoint()
         self._is_dgram = listeners[0].type == socket.SOCK_DGRAM
@@ -122,6 +124,7 @@ class RelayService:
             on_finished=self._on_finished,
             on_unreachable=self._on_turned_away,
             check=self._check,
+            on_over=lambda duplex: self._tell_closed(duplex.far),
             on_broken=self._on_broken,
             on_shortage=self._on_shortage,
             on_relief=lambda: self._acceptor.let_go(),
@@ -159,6 +162,7 @@ class RelayService:
             observer=self._observer if settings.is_traced else None,
             alerts=self._alerts,
             logs_in=True,
+            trail=self._trail,
         )
         return make_endpoint(settings.connect, dial)
 
@@ -178,6 +182,7 @@ class RelayService:
         """Is the server at the far end this very relay? That is seen when a connection is made, not before."""
         if any(far.leads_to(listener.socket) for listener in self._listeners):
             self._own_clients += 1
+            self._tell_closed(far)
             raise AddressError(
                 f"{quote(str(self._settings.connect))} leads back to this relay",
                 hint="the second address is the server's",
@@ -219,7 +224,11 @@ class RelayService:
         self._stop.close()
         self._acceptor.close()
         self._result.moved = self._relay.pairs.traffic()
+        if isinstance(self._relay, Relay):
+            for duplex in self._relay.connected():
+                self._tell_closed(duplex.far, duplex.near)
         self._relay.close()
+        self._result.bytes_lost += self._endpoint.bytes_lost
         self._loop.run_until_complete(self._relay.wait_closed())
         self._pool.close()
         self._result.left_behind = self._stop.left_behind
@@ -233,9 +242,20 @@ class RelayService:
             self._on_finished(channel, PieceEnd.EOF)
             channel.close()
             return
+        try:
+            self._trail.must_be_new(channel, self._settings.connect, self._tcp_ends())
+        except AddressError as error:
+            self._on_turned_away(channel, error)
+            self._on_finished(channel, PieceEnd.EOF)
+            channel.close()
+            return
         if self._idle is not None:
             self._idle.wake()
         self._relay.on_channel(channel)
+
+    def _tcp_ends(self) -> Iterator[socket.SocketType]:
+        far_ends = (pair.far.socket for pair in self._relay.connected())
+        return (sock for sock in far_ends if is_tcp(sock))
 
     def _on_turned_away(self, channel: Channel, error: Exception) -> None:
         self._result.unreachable += 1
@@ -253,6 +273,13 @@ class RelayService:
         self._acceptor.release(channel)
         if self._stop.has_begun:
             self._loop.call_soon(self._stop.go_on)
+
+    def _tell_closed(self, *channels: Channel) -> None:
+        """Ends that are closed now, of which `_on_finished` does not tell."""
+        if self._observer is not None and self._settings.is_traced:
+            for channel in channels:
+                received, sent = channel.bytes_received, channel.bytes_sent
+                self._observer(Closed(channel.fd, 0, received, sent))
 
     def _on_broken(self, broken: Break) -> None:
         error = broken.error

@@ -15,9 +15,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from ..kernel.bridged_socket import refuse_more
 from ..kernel.channel import Channel
 from ..kernel.listener import Listener
-from ..kernel.tcp import is_tcp
 from ..model.acceptance import LONGEST_PAUSE_S
 from ..model.errors import AfunixError
 from ..model.framing import PieceEnd
@@ -101,8 +101,7 @@ class Stop:
 
     def _on_late_channel(self, channel: Channel) -> None:
         """One from the queue that could not be accepted before, for want of descriptors."""
-        if not is_tcp(channel.socket):
-            channel.end_receiving()
+        refuse_more(channel)
         self._sink.on_channel(channel)
 
     def go_on(self) -> None:

@@ -1,0 +1,88 @@
+"""Which relays a connection has come through: each says so in the name of the socket that it connects with.
+
+Relays that lead to each other in a circle would connect for ever, for one client. So the name is an abstract one,
+`@afunix-relay/…`, with the relays that a connection has come through and a number of its own; a server can see it
+(getpeername(2), ss(8)), and need not. A relay that finds itself there, closes the client, and so the circle unwinds. A
+client that comes by TCP has no such name: then the connection is named itself, and known by who made it.
+
+Not found are circles that leave Unix sockets more than once, or by ssh, or have something else than a relay in them:
+they end where descriptors, or the limits of clients, do. A trail is a hint, not a proof: whoever may connect can bear
+any name, and be refused for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from itertools import count
+from socket import AF_UNIX, SocketType
+
+from ..model.address import Address
+from ..model.errors import AddressError
+from ..model.escaping import quote
+from ..model.events import Bound, Observer
+from .channel import Channel
+from .tcp import is_tcp
+
+_PREFIX = b"\0afunix-relay/"
+_MARK_BYTES = 4
+_MAPPED = "::ffff:"
+"""What an IPv4 address begins with at an IPv6 socket (ipv6(7))."""
+_LONGEST = 8
+"""Marks in a name; with a number of 13 digits they fill the 108 bytes of sockaddr_un."""
+
+
+class RelayTrail:
+    """One relay's view of it: `must_be_new` when a client comes, `name` for each socket that is to be connected."""
+
+    def __init__(self) -> None:
+        self._own = os.urandom(_MARK_BYTES).hex().encode()
+        self._numbers = count(1)
+
+    def must_be_new(self, near: Channel, upstream: Address, tcp_ends: Iterable[SocketType]) -> None:
+        """`tcp_ends`: the connections that this relay has made by TCP.
+
+        Raises:
+            AddressError: the client has come through this relay already.
+        """
+        marks = _marks_of(near)
+        if marks and (self._own in marks or any(_mark_of_tcp(sock) in marks for sock in tcp_ends)):
+            raise AddressError(
+                f"{quote(str(upstream))} leads back to this relay, through another one: a circle",
+                hint="one of them has to connect to the server",
+            )
+
+    def name(self, sock: SocketType, near: Channel, observer: Observer | None = None) -> None:
+        """Name `sock`, which is to be connected for the client `near`. Where that is not allowed it stays unnamed."""
+        if sock.family != AF_UNIX:
+            return
+        came_through = _marks_of(near)
+        if is_tcp(near.socket):
+            came_through = (_mark_of_tcp(near.socket, is_accepted=True),)
+        marks = b".".join((*came_through, self._own)[-_LONGEST:])
+        try:
+            sock.bind(b"%b%b/%d" % (_PREFIX, marks, next(self._numbers)))
+        except OSError:
+            return  # a security module forbids it, or somebody has that very name
+        if observer is not None:
+            observer(Bound(sock.fileno(), Address.from_kernel(sock.getsockname())))
+
+
+def _marks_of(near: Channel) -> tuple[bytes, ...]:
+    name = None if near.names is None else near.names[1]
+    if not isinstance(name, bytes) or not name.startswith(_PREFIX):
+        return ()
+    return tuple(filter(None, name[len(_PREFIX) :].partition(b"/")[0].split(b".")))
+
+
+def _mark_of_tcp(sock: SocketType, *, is_accepted: bool = False) -> bytes:
+    """The same at both ends, where nobody between them changes addresses; of one that is broken, nobody's."""
+    try:
+        ends = [sock.getsockname(), sock.getpeername()]
+    except OSError:
+        return b""
+    if is_accepted:
+        ends.reverse()
+    words = repr([(host.removeprefix(_MAPPED), port) for host, port, *_ in ends])
+    return hashlib.blake2b(words.encode(), digest_size=_MARK_BYTES).hexdigest().encode()
