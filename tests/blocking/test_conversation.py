@@ -84,6 +84,24 @@ def test_it_ends_at_once_when_the_peer_is_gone(stage: Stage) -> None:
     assert not conversation.is_clean  # STDIN has not ended: somebody has to look whether it had more
 
 
+def test_peer_that_leaves_after_its_end_without_reading_all_has_broken_off(stage: Stage) -> None:
+    stage.far.shutdown(socket.SHUT_WR)
+    os.write(stage.typing, b"nobody reads this")
+    conversation = stage.conversation()
+    waiting = conversation._wait
+
+    def wait() -> None:
+        if stage.channel.bytes_sent and conversation.inward.is_finished:
+            stage.far.close()
+        waiting()
+
+    conversation._wait = wait  # type: ignore[method-assign]
+    assert conversation.run() is Ending.ENDED
+    assert not conversation.is_clean
+    assert conversation.outward is not None
+    assert isinstance(conversation.outward.sink_error, ConnectionResetError)
+
+
 def test_nothing_to_send_ends_with_the_peers_half_close(stage: Stage) -> None:
     stage.far.shutdown(socket.SHUT_WR)
     conversation = stage.conversation(sends=False)

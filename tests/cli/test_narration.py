@@ -20,8 +20,8 @@ from afunix.model.events import (
     Closed,
     Created,
     Event,
-    LineOpened,
     HostTrusted,
+    LineOpened,
     LinkLost,
     LinkRestored,
     Listening,
@@ -222,9 +222,19 @@ def test_a_relayed_connection_that_cannot_go_on_is_a_warning_and_many_are_counte
 @pytest.mark.parametrize(
     ("is_changed", "saved_in", "reason", "words"),
     [
-        (False, "/k", "", "is not known (SHA256:x), and the host is used all the same; '/k' has the key from now on:"),
+        (
+            False,
+            "/k",
+            "",
+            "is not known (SHA256:x), and the host is used all the same; '/k' has the key from now on:",
+        ),
         (False, "", "No space", "all the same; the key could not be written down: no space: ssh's"),
-        (True, "", "", "THE HOST KEY OF 'box' HAS CHANGED (SHA256:x), and the host is used all the same: ssh's"),
+        (
+            True,
+            "",
+            "",
+            "THE HOST KEY OF 'box' HAS CHANGED (SHA256:x), and the host is used all the same: ssh's",
+        ),
     ],
 )
 def test_host_that_is_believed_is_a_warning(

@@ -14,6 +14,7 @@ from afunix.endpoints.unix import UnixEndpoint
 from afunix.kernel.as_client import Identity
 from afunix.kernel.channel import Channel
 from afunix.kernel.peercred import peer_credentials
+from afunix.kernel.relay_trail import RelayTrail
 from afunix.model.address import Address
 from afunix.model.errors import DeniedError, NobodyListensError, NoSuchSocketError, WrongTypeError
 
@@ -55,6 +56,19 @@ def test_a_server_that_is_there_is_connected_at_once(
     sock_dir: str, listener: socket.socket, near: Channel
 ) -> None:
     connected(UnixEndpoint(at(sock_dir)), near)
+
+
+@pytest.mark.parametrize("is_waited_for", [False, True])
+def test_a_trail_names_what_is_connected(
+    sock_dir: str, listener: socket.socket, near: Channel, is_waited_for: bool
+) -> None:
+    endpoint = UnixEndpoint(at(sock_dir), trail=RelayTrail())
+    far = asyncio.run(endpoint.connect(near)) if is_waited_for else endpoint.connect_now(near)
+    assert far is not None
+    accepted, name = listener.accept()
+    accepted.close()
+    far.close()
+    assert name.startswith(b"\0afunix-relay/")
 
 
 def test_an_absent_server_is_first_no_error_and_then_told(sock_dir: str, near: Channel) -> None:

@@ -220,3 +220,15 @@ def test_queued_is_all_that_is_there_but_of_datagrams_the_next_one(kind: int, qu
         far.send(b"23")
         assert channel.queued() == queued
     channel.close()
+
+
+def test_error_that_nobody_was_told_of_can_be_asked_for_once() -> None:
+    one, other = socket.socketpair()
+    channel = Channel(one)
+    assert channel.take_error() is None
+    channel.try_send(memoryview(b"unread"))
+    other.close()
+    assert isinstance(channel.take_error(), ConnectionResetError)
+    assert channel.take_error() is None
+    channel.close()
+    assert channel.take_error() is None

@@ -217,6 +217,17 @@ def test_what_is_abandoned_is_closed_unless_it_was_inherited() -> None:
         assert far.fileno() == -1
 
 
+def test_a_socket_is_prepared_before_it_is_connected(address: Address) -> None:
+    prepared: list[socket.SocketType] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address.name)
+        with pytest.raises(NobodyListensError):
+            connected(Dialling(address, "stream", prepare=prepared.append))
+        listener.listen()
+        with connected(Dialling(address, "stream", prepare=prepared.append)) as sock:
+            assert (len(prepared), prepared[-1]) == (2, sock)
+
+
 def test_somebody_else_may_make_the_attempts_and_look_at_what_stands_in_the_way(address: Address) -> None:
     made: list[object] = []
 

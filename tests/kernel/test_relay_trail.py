@@ -68,7 +68,7 @@ def test_other_relays_are_no_circle(place: Place, client: Channel) -> None:
     RelayTrail().must_be_new(near, SERVER, ())
 
 
-@pytest.mark.parametrize("others", [0, 1, 2, 7])
+@pytest.mark.parametrize("others", [1, 2, 7])
 def test_who_has_come_through_this_relay_before_is_in_a_circle(
     place: Place, client: Channel, others: int
 ) -> None:
@@ -78,10 +78,40 @@ def test_who_has_come_through_this_relay_before_is_in_a_circle(
         mine.must_be_new(near, SERVER, ())
 
 
-def test_a_trail_that_is_too_long_for_a_name_forgets_its_beginning(place: Place, client: Channel) -> None:
+def test_who_comes_straight_from_this_relay_is_in_no_circle_of_others(place: Place, client: Channel) -> None:
     mine = RelayTrail()
-    near = go_through(place, client, mine, *(RelayTrail() for _ in range(8)))
-    mine.must_be_new(near, SERVER, ())
+    near = go_through(place, client, mine)
+    with pytest.raises(AddressError, match="leads back to this relay$"):
+        mine.must_be_new(near, SERVER, ())
+
+
+def test_who_has_come_through_as_many_relays_as_a_name_holds_goes_no_further(
+    place: Place, client: Channel
+) -> None:
+    near = go_through(place, client, *(RelayTrail() for _ in range(7)))
+    RelayTrail().must_be_new(near, SERVER, ())
+    near = go_through(place, near, RelayTrail())
+    with pytest.raises(AddressError, match="came through 8 relays already, which is taken for a circle"):
+        RelayTrail().must_be_new(near, SERVER, ())
+
+
+def sent_on(trail: RelayTrail, sender: Address) -> Address:
+    """Who sends what `trail` sends on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        assert trail.name_from(sock, sender)
+        return Address.from_kernel(sock.getsockname())
+
+
+@pytest.mark.parametrize("first", [Address.pathname("/run/c"), Address(AddressKind.UNNAMED)])
+def test_datagrams_have_their_trail_in_the_name_of_who_sends_them(first: Address) -> None:
+    mine, other = RelayTrail(), RelayTrail()
+    mine.must_be_new_from(first, SERVER)
+    once = sent_on(mine, first)
+    with pytest.raises(AddressError, match="leads back to this relay$"):
+        mine.must_be_new_from(once, SERVER)
+    other.must_be_new_from(once, SERVER)
+    with pytest.raises(AddressError, match="through another one: a circle"):
+        mine.must_be_new_from(sent_on(other, once), SERVER)
 
 
 def test_two_connections_have_two_names(place: Place, client: Channel) -> None:

@@ -15,6 +15,7 @@ from tests.peers import require
 from tests.program import PATIENCE_S, environment
 from tests.tcp_servers import LOOPBACK, dialled, free_port, has_ipv6
 
+from afunix.kernel.listener import Listener
 from afunix.kernel.tcp_listener import TcpListener
 from afunix.model.address import Address
 from afunix.model.errors import AddressError, AddressInUseError
@@ -36,7 +37,7 @@ def listening(address: Address, backlog: int | None = None) -> Iterator[list[Tcp
         yield listeners
 
 
-def wait_for_client(listener: TcpListener) -> None:
+def wait_for_client(listener: Listener) -> None:
     poll = select.poll()
     poll.register(listener.ready_fd, select.POLLIN)
     assert poll.poll(PATIENCE_S * 1000)
@@ -156,6 +157,7 @@ def test_no_descriptors_can_come_from_there() -> None:
 
 _BIND = """
 import encodings.idna, os
+from afunix.kernel.listener import Listener
 from afunix.kernel.tcp_listener import TcpListener
 from afunix.model.address import Address
 os.setgroups([])

@@ -1,4 +1,4 @@
-"""What the system says of a TCP end, in a person's words; and what a relay cannot do with one."""
+"""What the system says of a TCP end, in a person's words."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ from afunix.model.errors import (
     TimedOutError,
 )
 from afunix.model.ownership import Holder
-from afunix.model.tcp_refusal import no_answer, refuse_misuse, tcp_bind_refusal, tcp_refusal, unknown_host
+from afunix.model.tcp_refusal import no_answer, tcp_bind_refusal, tcp_refusal, unknown_host
 
 NUMERIC = Address.parse("tcp:127.0.0.1:80")
 NAMED = Address.parse("tcp:localhost:80")
-UNIX = Address.parse("/run/app.sock")
-SSH = Address.parse("ssh:box:/run/a")
 
 
 @pytest.mark.parametrize(
@@ -96,38 +94,3 @@ def test_an_address_of_another_machine_is_wrong_use(number: int) -> None:
 
 def test_what_is_not_about_the_port_stays_the_systems_own() -> None:
     assert tcp_bind_refusal(NUMERIC, errno.EMFILE) is None
-
-
-def test_unix_sockets_may_have_everything() -> None:
-    refuse_misuse(
-        [UNIX], UNIX, socket_type="seqpacket", passes_fds=True, has_rules=True, has_file_options=True
-    )
-
-
-def test_one_tcp_end_is_what_a_relay_is_for() -> None:
-    refuse_misuse([UNIX], NUMERIC, socket_type="stream", has_rules=True, has_file_options=True)
-    refuse_misuse([NUMERIC], UNIX)
-    refuse_misuse([NUMERIC, UNIX], UNIX, has_file_options=True)
-
-
-@pytest.mark.parametrize(
-    ("listen", "connect", "options", "words"),
-    [
-        (NUMERIC, NAMED, {}, "are both TCP"),
-        (UNIX, NUMERIC, {"socket_type": "seqpacket"}, "--type seqpacket"),
-        (NUMERIC, UNIX, {"passes_fds": True}, "--pass-fds"),
-        (NUMERIC, UNIX, {"as_client": True}, "--as-client"),
-        (NUMERIC, UNIX, {"has_rules": True}, "--allow, --deny and --max-per-user"),
-        (NUMERIC, UNIX, {"has_file_options": True}, "--mode, --owner"),
-        (SSH, SSH, {}, "are both ssh"),
-        (SSH, NUMERIC, {}, "are both beyond this machine"),
-        (UNIX, SSH, {"socket_type": "seqpacket"}, "which ssh cannot keep"),
-        (SSH, UNIX, {"has_rules": True}, "--allow, --deny and --max-per-user"),
-        (SSH, UNIX, {"has_file_options": True}, "is on another host"),
-    ],
-)
-def test_what_is_about_unix_sockets_is_refused(
-    listen: Address, connect: Address, options: dict[str, bool], words: str
-) -> None:
-    with pytest.raises(AddressError, match=words):
-        refuse_misuse([listen], connect, **options)  # type: ignore[arg-type]

@@ -39,12 +39,22 @@ def test_each_answer_goes_to_who_asked(between: Between) -> None:
     assert between.relay.pairs.traffic() == (3, 33)
 
 
-def test_those_without_a_name_share_one_that_cannot_be_answered(between: Between) -> None:
+def test_those_without_a_name_share_one_that_cannot_be_answered(
+    between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = between.bind("s")
+    names = set()
     for _ in range(3):
         between.send(between.bind(""), b"x")
-        assert server.recvfrom(10) == (b"x", None)
-    assert len(between.relay.pairs.pairs) == 1
+        names.add(server.recvfrom(10)[1])
+    (name,) = names
+    assert name.startswith(b"\0afunix-relay/") and len(between.relay.pairs.pairs) == 1
+    with pytest.raises(BrokenPipeError):
+        server.sendto(b"answer", name)
+    woken = []
+    monkeypatch.setattr(between.relay, "_on_ready", lambda *ready: woken.append(ready))
+    between.turn()
+    assert not woken
 
 
 def test_answers_of_a_server_that_was_restarted_come_before_those_of_the_new_one(between: Between) -> None:
@@ -181,9 +191,40 @@ def test_the_most_silent_makes_room_for_a_new_one(sock_dir: str, stack: ExitStac
     assert names == ["a", "c"]
 
 
-def test_a_relay_to_itself_stops_at_the_first_round(between: Between) -> None:
+@pytest.mark.parametrize("name", ["a", ""])
+def test_a_relay_to_itself_stops_at_the_first_round(between: Between, name: str) -> None:
     os.link(f"{between.directory}/r", f"{between.directory}/s")
-    between.send(between.bind("a"), b"x")
-    between.turn()
+    between.send(between.bind(name), b"x")
+    for _ in range(5):
+        between.turn()
     assert [str(error) for error in between.lost] == [f"'{between.directory}/s' leads back to this relay"]
+    assert (between.relay.pairs.traffic(), between.relay.bytes_lost) == ((1, 0), 1)
     assert between.relay.drain()
+
+
+@pytest.mark.parametrize("name", ["a", ""])
+@pytest.mark.parametrize(
+    ("relays", "reason"),
+    [
+        (2, "'{}' leads back to this relay, through another one: a circle"),
+        (9, "it came through 8 relays already, which is taken for a circle"),
+    ],
+)
+def test_a_circle_of_relays_passes_a_datagram_round_once(
+    sock_dir: str, stack: ExitStack, relays: int, reason: str, name: str
+) -> None:
+    places = [f"{sock_dir}/{number}" for number in range(relays)]
+    for place in places:
+        os.mkdir(place)
+    circle = [Between(place, stack) for place in places]
+    for relay, after in zip(circle, circle[1:] + circle[:1], strict=True):
+        os.symlink(f"{after.directory}/r", f"{relay.directory}/s")
+    circle[0].send(circle[0].bind(name), b"x")
+    for _ in range(2):
+        for relay in circle:
+            relay.turn()
+    lost = [(relay.directory, str(error)) for relay in circle for error in relay.lost]
+    at = 0 if relays == 2 else 8
+    assert lost == [(places[at], reason.format(f"{places[at]}/s"))]
+    assert sum(relay.relay.bytes_lost for relay in circle) == 1
+    assert max(len(relay.relay.pairs.pairs) for relay in circle) == 1

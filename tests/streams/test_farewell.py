@@ -80,21 +80,21 @@ def read_until_it_breaks(sock: socket.socket, loop: HandTurned) -> tuple[int, bo
 def test_an_end_in_order_is_told_by_a_reset_that_the_other_broke(loop: HandTurned, pair: Pair) -> None:
     farewells = Farewells(loop)
     pair.break_far()
-    farewells.part(pair.duplex)
+    assert not farewells.part(pair.duplex)
     assert (pair.near.is_closed, pair.far.is_closed, len(farewells)) == (True, False, 0)
     with pytest.raises(ConnectionResetError):
         pair.client.recv(1)
 
 
 def test_the_reset_comes_after_the_data(loop: HandTurned, pair: Pair) -> None:
-    gone: list[bool] = []
-    farewells = Farewells(loop, lambda: gone.append(True))
+    gone: list[Duplex] = []
+    farewells = Farewells(loop, gone.append)
     send_all(pair.near, QUEUED)
     pair.break_far()
-    farewells.part(pair.duplex)
+    assert farewells.part(pair.duplex)
     assert (len(farewells), farewells.bytes_waiting > 0, gone) == (1, True, [])
     assert read_until_it_breaks(pair.client, loop) == (len(QUEUED), True)
-    assert (len(farewells), farewells.bytes_lost, gone) == (0, 0, [True])
+    assert (len(farewells), farewells.bytes_lost, gone) == (0, 0, [pair.duplex])
 
 
 def test_a_close_waits_where_a_peer_that_talks_would_lose_by_it(loop: HandTurned, pair: Pair) -> None:
@@ -105,6 +105,7 @@ def test_a_close_waits_where_a_peer_that_talks_would_lose_by_it(loop: HandTurned
     pair.client.sendall(b"is anybody there?")
     assert len(farewells) == 1
     assert read_until_it_breaks(pair.client, loop)[0] == len(QUEUED)
+    farewells.close()
 
 
 def test_a_peer_that_has_ended_is_the_kernels_business(loop: HandTurned, pair: Pair) -> None:

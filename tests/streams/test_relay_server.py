@@ -131,6 +131,21 @@ def test_who_leaves_while_it_waits_is_forgotten(run: Run, path: str, upstream: s
     run(main())
 
 
+def test_relays_that_lead_to_each_other_close_their_clients(run: Run, path: str, upstream: str) -> None:
+    async def main() -> None:
+        reports = Reports()
+        async with afunix.relay(path, upstream) as one, afunix.relay(upstream, path) as other:
+            for _ in range(3):
+                with Visitor(path) as visitor:
+                    assert await visitor.is_turned_away()
+            await until(lambda: not one.stats.live and not other.stats.live)
+            assert (one.stats.accepted, other.stats.accepted) == (6, 3)
+        assert len(reports.errors) == 3
+        assert all("through another one: a circle" in str(error) for error in reports.errors)
+
+    run(main())
+
+
 def test_a_relay_that_reaches_itself_by_another_name_says_so(run: Run, path: str, upstream: str) -> None:
     async def main() -> None:
         reports = Reports()

@@ -7,6 +7,7 @@ import pickle
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -208,7 +209,7 @@ def test_tcp_listener_that_was_handed_over_is_used_where_it_may_be() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         for written in ((), ("fd:3",), ("fd:port",), (f"tcp:127.0.0.1:{port}",)):
-            found = as_service([sock], "port", lambda: describe(*written, with_tcp=True))
+            found = as_service([sock], "port", partial(describe, *written, with_tcp=True))
             assert found == [(3, True, f"tcp:127.0.0.1:{port}")]
 
 

@@ -185,21 +185,6 @@ def cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def test_two_relays_in_a_circle_come_to_rest_within_their_limits(sock_dir: str) -> None:
-    one, other = f"{sock_dir}/1", f"{sock_dir}/2"
-    with relaying(one, other, max_clients=20) as a, relaying(other, one, max_clients=20) as b:
-        client = connect(one)
-        client.sendall(b"round and round")
-        wait_until(lambda: min(descriptors(a.pid), descriptors(b.pid)) >= 40)
-        ticks = cpu_ticks(a.pid) + cpu_ticks(b.pid)
-        time.sleep(0.2)  # in which nothing is to happen
-        assert cpu_ticks(a.pid) + cpu_ticks(b.pid) - ticks <= 2
-        assert max(descriptors(a.pid), descriptors(b.pid)) < 70
-        for each in (a, b):
-            each.stop()
-        client.close()
-
-
 # Limits
 
 

@@ -8,6 +8,7 @@ import errno
 import pytest
 
 from afunix.model.address import Address
+from afunix.model.relay_misuse import Wish
 from afunix.tools.relay_settings import RelayResult, RelaySettings
 from afunix.tools.settings import Cause, TurnedAway
 
@@ -35,3 +36,13 @@ def test_a_new_result_has_lost_nothing() -> None:
 def test_bytes_and_clients_can_be_lost_each_without_the_other() -> None:
     assert RelayResult(bytes_lost=1).has_losses
     assert RelayResult(turned_away=TurnedAway(errno.EMFILE, clients=0, is_certain=False, sent=0)).has_losses
+
+
+def test_only_what_is_asked_for_is_a_wish() -> None:
+    assert SETTINGS.wishes == {}
+    assert dataclasses.replace(SETTINGS, socket_type="stream").wishes == {}
+
+
+def test_wishes_are_called_what_the_asker_calls_them() -> None:
+    asked = dataclasses.replace(SETTINGS, pass_fds=True, wait=1.0, words={Wish.DESCRIPTORS: "--pass-fds"})
+    assert asked.wishes == {Wish.DESCRIPTORS: "--pass-fds", Wish.PATIENCE: "waiting for the server"}

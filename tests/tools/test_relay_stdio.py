@@ -10,9 +10,11 @@ from contextlib import ExitStack
 import pytest
 from tests.program import PATIENCE_S
 from tests.servers import echo, serving
+from tests.tcp_servers import serving_tcp
 
+from afunix.endpoints.tcp import TcpEndpoint
 from afunix.model.address import Address
-from afunix.model.errors import NobodyListensError
+from afunix.model.errors import BrokenStreamError, NobodyListensError
 from afunix.tools.connect import ConnectSettings
 from afunix.tools.relay_stdio import run
 
@@ -34,6 +36,15 @@ def test_unix_socket_is_connected_to_as_by_connect(sock_dir: str) -> None:
         result = run(given)
         assert os.read(answer, 100) == b"hello"
         assert (result.bytes_sent, result.bytes_received) == (5, 5)
+
+
+def test_what_an_endpoint_has_lost_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TcpEndpoint, "bytes_lost", 2)
+    with ExitStack() as stack, serving_tcp(echo) as (_, port):
+        given, _ = settings(stack, f"tcp:127.0.0.1:{port}", b"hello")
+        with pytest.raises(BrokenStreamError, match="2 bytes may be lost") as lost:
+            run(given)
+    assert lost.value.bytes_sent == 3
 
 
 def test_port_is_reached_and_leaves_no_thread_behind() -> None:

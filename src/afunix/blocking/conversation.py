@@ -198,10 +198,15 @@ class Conversation:
             self.output_gone |= fd == self.output.fd and bool(events & _BROKEN)
 
     def _hang_up(self) -> None:
-        """The peer takes no more, so nothing is sent any more; what it sent before can still be received."""
+        """The peer takes no more, so nothing is sent any more; what it sent before can still be received. Whether it has
+        thrown away what was sent before, receiving tells; or, where that has ended already, only the socket.
+        """
         self.hung_up = True
         self._out_ready = False
         self._out_wants = Wants.NOTHING
+        outward = self.outward
+        if self.inward.is_finished and outward is not None and outward.sink_error is None:
+            outward.sink_error = self.channel.take_error()
 
     def _flush(self) -> None:
         """Write what was received so far, and what waits in the socket; the peer can send no more meanwhile."""

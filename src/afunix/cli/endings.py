@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from ..model.counting import counted
 from ..model.errors import errno_name
 from ..tools.settings import Cause, TurnedAway
 from .messages import explain, plain, say_error
@@ -34,6 +35,8 @@ class Result(Protocol):
 
 def after_signal(result: Result, hint: str) -> int:
     if result.is_forced:
+        if result.bytes_lost:
+            say_error(_unmoved(result.bytes_lost))
         return -result.signal_number
     return say_lost(result, hint) if result.has_losses else 0
 
@@ -68,7 +71,7 @@ STATUS_AFTER: dict[Cause, Callable[[Result, str], int]] = {
 def say_lost(result: Result, hint: str) -> int:
     """Tell what was lost; the status that goes with it."""
     if result.bytes_lost:
-        say_error(f"{result.bytes_lost} bytes could not be handed on before the end", hint)
+        say_error(_unmoved(result.bytes_lost), hint)
     if result.turned_away is not None:
         say_error(
             _turned_away(result.turned_away),
@@ -77,10 +80,22 @@ def say_lost(result: Result, hint: str) -> int:
     return 8
 
 
+def _unmoved(count: int) -> str:
+    return f"{counted(count, 'byte')} could not be handed on before the end"
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
 def _connected(count: int) -> str:
     if not count:
         return "nobody was connected"
-    return "1 client was still connected" if count == 1 else f"{count} clients were still connected"
+    return f"{counted(count, 'client')} {_was(count)} still connected"
 
 
 def _turned_away(those: TurnedAway) -> str:
@@ -88,8 +103,8 @@ def _turned_away(those: TurnedAway) -> str:
     if not those.clients:
         who = "clients may have been"
     else:
-        count = "1 client was" if those.clients == 1 else f"{those.clients} clients were"
+        count = f"{counted(those.clients, 'client')} {_was(those.clients)}"
         who = count if those.is_certain else f"at least {count}"
-    sent = f", and {those.sent} bytes that they had sent are lost" if those.sent else ""
+    sent = f", and {counted(those.sent, 'byte')} that they had sent {_is(those.sent)} lost" if those.sent else ""
     why = f"{plain(os.strerror(those.errno))} ({errno_name(those.errno)})"
     return f"{who} left in the backlog unaccepted{sent}: {why}"

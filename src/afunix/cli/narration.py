@@ -17,6 +17,7 @@ from ..kernel import names
 from ..kernel.socket_file import is_parent_world_writable
 from ..model import events
 from ..model.address import Address
+from ..model.counting import counted
 from ..model.errors import errno_name
 from ..model.escaping import quote
 from ..model.framing import MAX_HELD_BYTES
@@ -104,13 +105,13 @@ class Narration:
     def _open_line(self, event: events.LineOpened) -> None:
         if event.held < event.limit:
             self._messages.warn(
-                f"client {event.connection} sent {event.held} bytes of a line that pass as they come: all clients'"
+                f"client {event.connection} sent {counted(event.held, 'byte')} of a line that pass as they come: all clients'"
                 f" unfinished lines together were more than {MAX_HELD_BYTES >> 20} MiB",
                 "a smaller --max-line leaves room for more clients",
             )
         else:
             self._messages.warn(
-                f"client {event.connection} sent a line longer than {event.limit} bytes: it passes as it comes",
+                f"client {event.connection} sent a line longer than {counted(event.limit, 'byte')}: it passes as it comes",
                 "--max-line sets how much of a line is held",
             )
 
@@ -167,7 +168,7 @@ class Narration:
         if not event.connection:
             return ""
         sent = f", {event.bytes_sent} sent" if event.bytes_sent else ""
-        return f"client {event.connection} left: {event.bytes_received} bytes received{sent}"
+        return f"client {event.connection} left: {counted(event.bytes_received, 'byte')} received{sent}"
 
     def _unlinked(self, event: events.Unlinked) -> str:
         shown = quote(str(event.address))

@@ -12,12 +12,14 @@ import click
 from ..model.address import Address, AddressKind
 from ..model.errors import AddressError
 from ..model.escaping import quote
+from ..model.relay_misuse import Wish, refuse_misuse
 from ..tools.relay import RelayResult, RelaySettings, relay
 from ..tools.relay_ends import must_be_reachable
 from . import live
 from .endings import STATUS_AFTER
 from .listening import Listening, listening_options
 from .messages import STATUSES_HELP, Messages
+from .narration import Narration
 from .options import DURATION, END, LIMIT, exclude, talk_options, time_options, type_option
 from .relay_narration import RelayNarration
 from .standard import require_stdout
@@ -45,7 +47,13 @@ signal comes.
 
 _LOST_HINT = "a client or the server took no more, or was cut off"
 
-_BEYOND = (AddressKind.TCP, AddressKind.SSH)
+_WORDS = {
+    Wish.DESCRIPTORS: "--pass-fds",
+    Wish.EACH_CLIENT: "--as-client",
+    Wish.RULES: "--allow or --deny",
+    Wish.USER_LIMIT: "--max-per-user",
+    Wish.PATIENCE: "--wait",
+}
 
 
 @click.command("relay", help=HELP, short_help="Pass every connection to one address on to another.")
@@ -94,6 +102,7 @@ def command(
         pass_fds=pass_fds,
         as_client=as_client,
         is_traced=trace,
+        words={**_WORDS, Wish.RECORDS: f"--type {socket_type}"},
     )
     _check_options(settings, listening)
     messages = Messages(quiet=quiet, verbose=verbose)
@@ -130,11 +139,6 @@ def _check_ends(listen: Sequence[Address], connect: Address) -> None:
         raise AddressError("STDIN and STDOUT cannot be both ends", hint="that is what cat does")
     if _is_stdio(listen) and len(listen) > 1:
         raise AddressError("'-' is one client, and nobody else can come beside it", hint="name it alone")
-    if connect.kind in _BEYOND and any(address.kind in _BEYOND for address in listen):
-        raise AddressError(
-            "neither end is a socket of this machine's own kind",
-            hint="one side is a path, @NAME, fd:N or '-'",
-        )
 
 
 def _is_stdio(addresses: Sequence[Address]) -> bool:
@@ -155,20 +159,7 @@ def _check_options(settings: RelaySettings, listening: Listening) -> None:
     Raises:
         AddressError: so it is.
     """
-    ends = (*settings.listen, settings.connect)
-    beyond = next((address for address in ends if address.kind in _BEYOND), None)
-    for name, is_given in (("--pass-fds", settings.pass_fds), ("--as-client", settings.as_client)):
-        if is_given and (beyond is not None or _is_stdio(ends)):
-            stranger = "'-'" if beyond is None else quote(str(beyond))
-            raise AddressError(
-                f"{name} is between two Unix sockets, and {stranger} is none", hint="leave the option away"
-            )
-    if beyond is not None and settings.socket_type not in (None, "stream"):
-        raise AddressError(
-            f"--type {settings.socket_type} keeps records, and {quote(str(beyond))} is a stream of bytes",
-            hint="leave --type away",
-        )
-    _check_users(settings)
+    refuse_misuse(settings.listen, settings.connect, settings.wishes)
     if _is_stdio(settings.listen):
         _refuse_given(listening.given(), "'-' is the client")
     if _is_stdio([settings.connect]):
@@ -176,21 +167,6 @@ def _check_options(settings: RelaySettings, listening: Listening) -> None:
         given += ["--wait"] * (settings.wait is not None)
         given += ["--connect-timeout"] * (settings.connect_timeout_s is not None)
         _refuse_given(given, "'-' is the server: it has one client at a time")
-
-
-def _check_users(settings: RelaySettings) -> None:
-    """TCP tells nobody's user."""
-    remote = next((address for address in settings.listen if address.kind in _BEYOND), None)
-    if remote is None:
-        return
-    given = ["--allow or --deny"] * bool(settings.rules) + ["--max-per-user"] * (
-        settings.max_per_user is not None
-    )
-    if given:
-        raise AddressError(
-            f"{given[0]} is about users, and who comes to {quote(str(remote))} has none that could be known",
-            hint="a firewall decides who may connect to a port; or listen on a path",
-        )
 
 
 def _refuse_given(given: Sequence[str], why: str) -> None:
@@ -217,6 +193,7 @@ def _converse(settings: RelaySettings, messages: Messages, *, verbose: bool) -> 
             timeout=settings.timeout_s,
         ),
         observer=messages.tracer() if settings.is_traced else None,
+        alerts=Narration(messages, trace=False).alert,
         note=messages.note if verbose else messages.silence,
     )
     return -result.signal

@@ -16,6 +16,7 @@ from ..kernel.channel import Channel
 from ..kernel.tcp import address_of, is_tcp
 from ..model import events
 from ..model.address import AddressKind
+from ..model.counting import counted
 from ..model.errors import AddressError, AfunixError, TimedOutError, WrongTypeError, errno_name
 from ..model.escaping import quote
 from ..tools.check import check
@@ -119,7 +120,7 @@ class RelayNarration(Narration):
         super().finish()
         for reason in self._reasons.values():
             if reason.untold:
-                more = "1 more client" if reason.untold == 1 else f"{reason.untold} more clients"
+                more = counted(reason.untold, "more client")
                 self._messages.warn(f"{more} got no connection: {reason.words}")
 
     def tell_totals(self, result: RelayResult) -> None:

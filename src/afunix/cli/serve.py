@@ -12,6 +12,7 @@ import click
 
 from ..formats.label import DEFAULT_LABEL, Label
 from ..model.address import Address, AddressKind
+from ..model.counting import counted
 from ..model.errors import errno_name
 from ..model.framing import MAX_LINE_BYTES
 from ..tools.presentation import Presentation
@@ -181,7 +182,7 @@ def _after_output_failed(result: ServeResult) -> int:
     assert error is not None
     say_error(
         f"cannot write to STDOUT: {(error.strerror or str(error)).lower()} ({errno_name(error.errno)});"
-        f" {result.bytes_lost} bytes that clients had sent are lost"
+        f" {counted(result.bytes_lost, 'byte')} that clients had sent {'is' if result.bytes_lost == 1 else 'are'} lost"
     )
     return 1
 

@@ -44,8 +44,7 @@ def configuration() -> list[str]:
 class _Words(SSHClientConfig):
     """asyncssh's, and the words that it has no use for."""
 
-    _handlers = {
-        **SSHClientConfig._handlers,
+    _handlers = SSHClientConfig._handlers | {
         "stricthostkeychecking": ("StrictHostKeyChecking", SSHClientConfig._set_string),
         "hashknownhosts": ("HashKnownHosts", SSHClientConfig._set_string),
         "globalknownhostsfile": ("GlobalKnownHostsFile", SSHClientConfig._set_string_list),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..model.counting import counted
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -38,8 +40,7 @@ def show_live(before: Sample, now: Sample) -> str:
 
 def show_totals(served: int, up: int, down: int) -> str:
     """`3 clients: 34 MiB up, 812 B down`."""
-    who = "1 client" if served == 1 else f"{served} clients"
-    return f"{who}: {show_bytes(up)} up, {show_bytes(down)} down"
+    return f"{counted(served, 'client')}: {show_bytes(up)} up, {show_bytes(down)} down"
 
 
 def _rate(count: int, seconds: float) -> str:

@@ -6,8 +6,9 @@ What moves through it is not known here: `record_channel` and `channel` add that
 from __future__ import annotations
 
 import fcntl
+import os
 import termios
-from socket import AF_UNIX, MSG_DONTWAIT, SHUT_RD, SHUT_WR, SocketType
+from socket import AF_UNIX, MSG_DONTWAIT, SHUT_RD, SHUT_WR, SO_ERROR, SOL_SOCKET, SocketType
 
 from ..model.address import Address
 from ..model.credentials import PeerCredentials
@@ -104,6 +105,14 @@ class ConnectedSocket:
         answer = bytearray(4)  # filled in place: half the price of an immutable argument
         fcntl.ioctl(fd, termios.TIOCOUTQ, answer, True)
         return int.from_bytes(answer, "little")
+
+    def take_error(self) -> OSError | None:
+        """What broke the connection, if nobody was told yet: the kernel tells it once (SO_ERROR, socket(7)). After an end of
+        file nothing else does: a peer that has gone without reading all (ECONNRESET, unix(7)), or that answers what comes
+        with a reset (EPIPE; tcp_reset in Linux's tcp_input.c).
+        """
+        number = 0 if self.is_closed else self.socket.getsockopt(SOL_SOCKET, SO_ERROR)
+        return OSError(number, os.strerror(number)) if number else None
 
     def end_sending(self) -> None:
         """Half-close: the peer reads what was sent, then its end of file. Harmless if repeated or too late."""

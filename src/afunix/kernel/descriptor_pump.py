@@ -47,6 +47,10 @@ class DescriptorPump:
         """Bytes taken and not passed on."""
         return len(self._held)
 
+    def pass_on(self) -> bool:
+        """There is no shorter way than `step` (`Pump.pass_on`)."""
+        return False
+
     def step(self) -> Wants:
         """Move what can be moved now. After NOTHING look at the two errors."""
         limit = self.moved + SHARE_BYTES

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
+from ..model.counting import counted
 from .channel import Channel
 from .connected_socket import ConnectedSocket
 from .descriptor_boundary import Looks
@@ -52,7 +53,7 @@ def explain_refused(error: OSError, count: int) -> OSError:
     """`error` of a send with `count` descriptors, in words where it is about those."""
     if not count or error.errno not in _WORDS:
         return error
-    return OSError(error.errno, f"{count} descriptors could not be passed on: {_WORDS[error.errno]}")
+    return OSError(error.errno, f"{counted(count, 'descriptor')} could not be passed on: {_WORDS[error.errno]}")
 
 
 _WORDS = {

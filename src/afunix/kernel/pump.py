@@ -123,6 +123,7 @@ class Pump(Direction):
     ) -> None:
         super().__init__(receive, at_end)
         self._rests = rests
+        self._is_plain = rests and transform is None
         self._send = send
         self._mover = mover
         self._is_bulk = moves_at_once
@@ -149,6 +150,21 @@ class Pump(Direction):
         while wants is None:
             wants = self._advance() if self.moved < limit else Wants.TURN
         return wants
+
+    def pass_on(self) -> bool:
+        """One `step` of a pump that rests, in a third of its time, where all is as usual with small messages: what has come
+        is taken at once, and the source is waited for again. False: it is not; `step` goes on from here.
+        """
+        if self._held or self._is_bulk or not self._is_plain or self.source_ended or self.is_finished:
+            return False
+        data = self._take()
+        if isinstance(data, Wants):
+            return data is Wants.SOURCE
+        self._is_bulk = len(data) == CHUNK_BYTES
+        self._held = memoryview(data)
+        if not data or self._is_bulk:
+            return False
+        return self._push() is Wants.SOURCE
 
     def _advance(self) -> Wants | None:
         if self._held:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple
 
+from .counting import counted
 from .errors import AfunixError, BrokenStreamError, LineTooLongError, OutputError, TimedOutError, errno_name
 from .escaping import quote
 from .patience import Ending, show_seconds
@@ -65,7 +66,7 @@ def _output_error(it: Outcome) -> AfunixError:
     else:
         what = f"STDOUT takes no more ({errno_name(it.output_errno)})"
     return OutputError(
-        f"{what}; {_bytes(it.unwritten)} received and not written",
+        f"{what}; {counted(it.unwritten, 'byte')} received and not written",
         errno=it.output_errno or errno.EPIPE,
         bytes_lost=it.unwritten,
     )
@@ -106,7 +107,7 @@ def _expired(it: Outcome) -> AfunixError | None:
     if it.unwritten:
         return TimedOutError(
             f"timed out after {show_seconds(it.limit_s)}: nobody reads STDOUT,"
-            f" {_bytes(it.unwritten)} not written"
+            f" {counted(it.unwritten, 'byte')} not written"
         )
     if it.ending is Ending.WHOLE:
         return TimedOutError(f"timed out after {show_seconds(it.limit_s)}: {quote(it.name)} had not ended")
@@ -116,9 +117,5 @@ def _expired(it: Outcome) -> AfunixError | None:
 
 
 def _account(it: Outcome) -> str:
-    waiting = f", at least {_bytes(it.held + it.waiting)} not sent" if it.held or it.waiting else ""
-    return f"{_bytes(it.sent)} sent{waiting}"
-
-
-def _bytes(count: int) -> str:
-    return "1 byte" if count == 1 else f"{count} bytes"
+    waiting = f", at least {counted(it.held + it.waiting, 'byte')} not sent" if it.held or it.waiting else ""
+    return f"{counted(it.sent, 'byte')} sent{waiting}"

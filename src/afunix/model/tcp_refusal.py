@@ -9,8 +9,6 @@
     binding       EADDRINUSE                            AddressInUseError, by whom
                   EACCES                                DeniedError: the port is a privileged one
                   EADDRNOTAVAIL                         AddressError: not an address of this machine
-
-And what a relay cannot do with TCP, because it is about Unix sockets: `refuse_misuse`.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from .address import Address, AddressKind
+from .address import Address
 from .errors import (
     AddressError,
     AddressInUseError,
@@ -132,57 +130,3 @@ def tcp_bind_refusal(
     if number == errno.EAFNOSUPPORT:
         return AddressError(f"{shown} cannot be listened on: {_HINTS[number]} (EAFNOSUPPORT)")
     return None
-
-
-_REMOTE = {AddressKind.TCP: ("TCP", "a port"), AddressKind.SSH: ("ssh", "on another host")}
-_WHO_MAY = {
-    AddressKind.TCP: "listen on 127.0.0.1, or let a firewall decide who may connect",
-    AddressKind.SSH: "the directory on the other host decides who may connect",
-}
-
-
-def refuse_misuse(
-    listen: Sequence[Address],
-    connect: Address,
-    *,
-    socket_type: str | None = None,
-    passes_fds: bool = False,
-    has_rules: bool = False,
-    has_file_options: bool = False,
-    as_client: bool = False,
-) -> None:
-    """Refuse what is about Unix sockets where an end is TCP or ssh, and a relay of which both ends are.
-
-    Raises:
-        AddressError: which option, which end, and what to do instead.
-    """
-    listening = next((address for address in listen if address.kind in _REMOTE), None)
-    if listening is None and connect.kind not in _REMOTE:
-        return
-    beyond = listening or connect
-    shown, medium, what = quote(beyond.format()), *_REMOTE[beyond.kind]
-    if listening is not None and connect.kind in _REMOTE:
-        are = f"both {medium}" if connect.kind is listening.kind else "both beyond this machine"
-        raise AddressError(
-            f"{shown} and {quote(connect.format())} are {are}: one end must be a Unix socket",
-            hint="between two ports a firewall rule, or 'socat', does it",
-        )
-    if socket_type not in (None, "stream"):
-        raise AddressError(
-            f"{shown} is a stream of bytes: --type {socket_type} has records, which {medium} cannot keep"
-        )
-    if passes_fds:
-        raise AddressError(f"--pass-fds: descriptors cannot go through {shown}, only between Unix sockets")
-    if as_client:
-        raise AddressError(
-            f"--as-client: a user is known, and shown, to Unix sockets only, and {shown} is {what}"
-        )
-    if listening is not None and has_rules:
-        raise AddressError(
-            f"--allow, --deny and --max-per-user ask who a client is, which {medium} on {shown} does not tell",
-            hint=_WHO_MAY[listening.kind],
-        )
-    if listening is not None and has_file_options and all(a.kind in _REMOTE for a in listen):
-        raise AddressError(
-            f"--mode, --owner, --group, --replace and --keep are about socket files here, and {shown} is {what}"
-        )

@@ -18,6 +18,7 @@ from ..kernel.ancillary import MAX_FDS
 from ..kernel.datagram_channel import Datagram, DatagramChannel
 from ..kernel.listener import Listener
 from ..kernel.record_channel import make_room_for
+from ..kernel.relay_trail import RelayTrail
 from ..model.address import Address, AddressKind
 from ..model.refusal import refusal
 from .answer_share import AnswerShare, make_room
@@ -114,18 +115,23 @@ class Sender:
         return 0 if self.far.is_closed or self.is_read_out else queued_bytes(self.far.socket)
 
 
-def connect(server: Address, *, is_named: bool, takes_descriptors: bool) -> DatagramChannel:
-    """A socket towards the server, with a name of its own if there are to be answers.
+def connect(
+    server: Address, trail: RelayTrail, asker: Address, *, takes_descriptors: bool
+) -> DatagramChannel:
+    """A socket towards the server that stands for `asker`, with a name of its own: for answers, and by which what comes
+    back in a circle is known. To what stands for one without a name nothing can be answered (EPIPE).
 
     Raises:
         AfunixError, OSError: the server cannot be reached.
     """
-    if is_named:
-        sock = dial.open_socket("dgram", takes_descriptors=takes_descriptors)
-    else:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         dial.prepare(sock, takes_descriptors=takes_descriptors)
+        can_be_answered = asker.kind is not AddressKind.UNNAMED
+        if not can_be_answered:
+            sock.shutdown(socket.SHUT_RD)
+        if not trail.name_from(sock, asker) and can_be_answered:
+            sock.bind("")  # what the kernel chooses
         answer = dial.try_connect(sock, server)
         if answer:
             raise refusal(obstacle.look(server, answer, wanted_type="dgram"))

@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 from ..kernel.datagram_channel import Datagram, DatagramChannel
 from ..kernel.descriptor_refusal import unwanted
-from ..model.address import Address, AddressKind
-from ..model.errors import AddressError, AfunixError, TruncatedError
-from ..model.escaping import quote
+from ..kernel.relay_trail import RelayTrail
+from ..model.address import Address
+from ..model.errors import AfunixError, TruncatedError
 from ..model.events import Observer, PairFailed
 from ..streams.readiness import BATCH, READABLE, WRITABLE, Readiness
 from .datagram_sender import FIRST_PAUSE_S, GONE, WAITING_DATAGRAMS, Near, Sender, connect, send
@@ -61,7 +61,7 @@ class Senders:
         self._on_progress = on_progress
         self._on_held_forgotten = on_held_forgotten
         self._alerts = alerts
-        self._own_names: set[Address] = set()
+        self._trail = RelayTrail()
         self._sweep: asyncio.TimerHandle | None = None
 
     def traffic(self) -> tuple[int, int]:
@@ -73,16 +73,12 @@ class Senders:
         """Whoever has that name, known or new.
 
         Raises:
-            AfunixError, OSError: the server cannot be reached.
+            AddressError: it comes round in a circle. AfunixError, OSError: the server cannot be reached.
         """
-        if name in self._own_names:
-            raise AddressError(
-                f"{quote(str(self._server))} leads back to this relay",
-                hint="the second address is the server's",
-            )
         key = (near.channel.fd, name)
         sender = self.pairs.get(key)
         if sender is None:
+            self._trail.must_be_new_from(name, self._server)
             if len(self.pairs) >= self._max_senders:
                 self._forget_most_silent()
             sender = Sender(near, name, self._connect(name))
@@ -96,11 +92,7 @@ class Senders:
         return sender
 
     def _connect(self, name: Address) -> DatagramChannel:
-        is_named = name.kind is not AddressKind.UNNAMED
-        far = connect(self._server, is_named=is_named, takes_descriptors=self._max_fds > 0)
-        if is_named:
-            self._own_names.add(Address.from_kernel(far.socket.getsockname()))
-        return far
+        return connect(self._server, self._trail, name, takes_descriptors=self._max_fds > 0)
 
     def _begin_hearing(self, sender: Sender) -> None:
         self._readiness.add(sender.far.fd, sender)
@@ -185,7 +177,6 @@ class Senders:
     def _close_far(self, sender: Sender, unread: int = 0) -> None:
         if not sender.far.is_closed:
             self.bytes_lost += max(unread, sender.bytes_unread())
-            self._own_names.discard(Address.from_kernel(sender.far.socket.getsockname()))
             self._readiness.remove(sender.far.fd)
             sender.far.close()
 
@@ -291,7 +282,8 @@ class Senders:
     def watch(self, sender: Sender) -> None:
         if sender.far.is_closed:
             return
-        answers = READABLE if sender.takes_more and not self.is_ending else 0
+        hears = sender.is_named and sender.takes_more and not self.is_ending
+        answers = READABLE if hears else 0
         room = WRITABLE if self.is_held(sender) else 0
         self._readiness.modify(sender.far.fd, answers | room)
 

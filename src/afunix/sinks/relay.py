@@ -30,7 +30,8 @@ MakePumps = Callable[[Channel, Channel], tuple[OneWay, OneWay]]
 class Relay:
     """Owns the channels that it is given, and those that it makes, until they are closed.
 
-    `on_finished(channel, end)` is told of each client before that; `on_pair(duplex)` of each pair that begins, and
+    `on_finished(channel, end)` is told of each client before that, and `on_freed(channel)` when nothing of it is waited
+    for any more, so that another may have its place; `on_pair(duplex)` of each pair that begins, and
     `on_over(duplex)` of each that is over; `on_broken(what)` of one that broke, while its ends are open. Nobody may be
     accepted between `on_shortage(error)`, when there were no descriptors or no memory for a connection, and
     `on_relief()`: they would take what is given back.
@@ -44,6 +45,7 @@ class Relay:
         *,
         on_finished: Callable[[Channel, PieceEnd], None],
         on_unreachable: Callable[[Channel, Exception], None],
+        on_freed: Callable[[Channel], None] = lambda channel: None,
         check: Callable[[Channel, Channel], None] = lambda near, far: None,
         on_pair: Callable[[Duplex], None] = lambda duplex: None,
         on_over: Callable[[Duplex], None] = lambda duplex: None,
@@ -60,6 +62,7 @@ class Relay:
         self._make_pumps = make_pumps
         self._loop = loop
         self._on_finished = on_finished
+        self._on_freed = on_freed
         self._on_unreachable = on_unreachable
         self._check = check
         self._on_pair = on_pair
@@ -74,7 +77,7 @@ class Relay:
         self._given_back = asyncio.Event()
         self._cancelled: list[asyncio.Task[None]] = []
         self.pairs = DuplexSet(loop, self._on_over, clock=clock)
-        self._farewells = Farewells(loop, lambda: self.on_progress())
+        self._farewells = Farewells(loop, self._on_farewell)
 
     def on_channel(self, channel: Channel) -> None:
         try:
@@ -174,6 +177,7 @@ class Relay:
     def _finish(self, channel: Channel) -> None:
         self._on_finished(channel, PieceEnd.EOF)
         channel.close()
+        self._on_freed(channel)
 
     def _on_over(self, duplex: Duplex) -> None:
         self.bytes_lost += duplex.unmoved
@@ -182,9 +186,16 @@ class Relay:
         if broken is not None:
             self._on_broken(broken)
         self._on_finished(duplex.near, PieceEnd.RESET if duplex.error is not None else PieceEnd.EOF)
-        self._farewells.part(duplex)
+        if not self._farewells.part(duplex):
+            self._on_freed(duplex.near)
         if self._connecting:
             self._loop.call_soon(self._given_back.set)  # when its descriptors are closed
+
+    def _on_farewell(self, duplex: Duplex) -> None:
+        self._on_freed(duplex.near)
+        if self._connecting:
+            self._given_back.set()
+        self.on_progress()
 
     def drop(self, client: Duplex, end: PieceEnd) -> None:
         """End a pair from our side; what both have sent and nobody has taken is lost, and counted."""

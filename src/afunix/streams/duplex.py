@@ -38,6 +38,8 @@ class OneWay(Protocol):
     @property
     def held(self) -> int: ...
 
+    def pass_on(self) -> bool: ...
+
     def step(self) -> Wants: ...
 
     def close(self) -> None: ...
@@ -61,6 +63,11 @@ class End:
         """How many bytes are passed on from here before it counts as ended; None: as many as come."""
         self.discards = False
         """Does what comes from now on go nowhere?"""
+
+    def pass_on(self) -> bool:
+        """Pass on what has come, where that is all there is to do: it waited for more, and does so again."""
+        is_usual = self.wants is Wants.SOURCE and self.last is None and not (self.is_gone or self.discards)
+        return is_usual and self.reads.pass_on()
 
     def step(self) -> None:
         """Move what can be moved. One that is gone and has something left is not waited for: nobody would tell."""

@@ -60,7 +60,10 @@ class DuplexSet:
 
     def _on_ready(self, end: End, events: int) -> None:
         duplex = end.duplex
-        if events & HUNG_UP:
+        if events == READABLE and end.pass_on():
+            if self._clock is not None:
+                duplex.touched = self._clock()
+        elif events & HUNG_UP:
             duplex.note_hang_ups()
             self._step(duplex, duplex.ends)
         elif events == READABLE:

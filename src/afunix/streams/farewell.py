@@ -48,8 +48,9 @@ def break_of(duplex: Duplex) -> Break | None:
 
 @dataclass(slots=True)
 class _Leaving:
-    """A socket that waits, and since when so much is left of what was sent on it."""
+    """A socket that waits, for which pair, and since when so much is left of what was sent on it."""
 
+    duplex: Duplex
     end: ConnectedSocket
     is_reset: bool
     left: int
@@ -60,10 +61,12 @@ class _Leaving:
 class Farewells:
     """Owns the sockets that it takes until they are closed. `bytes_lost`: sent on them, and never taken.
 
-    `on_gone()` is called when one has been waited for and is closed.
+    `on_gone(duplex)` is called when the last of a pair that was waited for is closed.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_gone: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_gone: Callable[[Duplex], None] = lambda duplex: None
+    ) -> None:
         self.bytes_lost = 0
         self.is_ending = False
         """Is a stop under way, so that somebody may have sent to one who would have taken it but for that?"""
@@ -73,22 +76,26 @@ class Farewells:
         self._timer: asyncio.TimerHandle | None = None
         self._pause_s = FIRST_PAUSE_S
 
-    def part(self, duplex: Duplex) -> None:
-        """The pair is over: take the ends that cannot just be closed, whose Channels are then closed already."""
+    def part(self, duplex: Duplex) -> bool:
+        """The pair is over: take the ends that cannot just be closed, whose Channels are then closed already. True: one
+        of them is waited for, and `on_gone` will tell.
+        """
+        before = len(self._leaving)
         broken = break_of(duplex)
         for channel in (duplex.near, duplex.far):
             if channel.is_closed or not is_tcp(channel.socket):
                 continue
             if broken is not None and broken.other is channel:
-                self._take(channel, is_reset=True)
+                self._take(duplex, channel, is_reset=True)
             elif _left(channel) and peer_may_send(channel.socket):
-                self._take(channel, is_reset=False)
+                self._take(duplex, channel, is_reset=False)
+        return len(self._leaving) > before
 
-    def _take(self, channel: Channel, *, is_reset: bool) -> None:
+    def _take(self, duplex: Duplex, channel: Channel, *, is_reset: bool) -> None:
         sock, _ = channel.detach()
         end = ConnectedSocket(sock)
         end.send_ended = channel.send_ended
-        one = _Leaving(end, is_reset, _left(end), self._loop.time())
+        one = _Leaving(duplex, end, is_reset, _left(end), self._loop.time())
         if not one.left:
             _close(one)
             return
@@ -112,12 +119,13 @@ class Farewells:
 
     def _look(self) -> None:
         self._timer = None
-        now, before = self._loop.time(), len(self._leaving)
-        self._leaving = [one for one in self._leaving if not self._is_done(one, now)]
+        now, before = self._loop.time(), self._leaving
+        self._leaving = [one for one in before if not self._is_done(one, now)]
         if self._leaving:
             self._look_later()
-        if len(self._leaving) < before:
-            self._on_gone()
+        if len(self._leaving) < len(before):
+            for duplex in {one.duplex for one in before} - {one.duplex for one in self._leaving}:
+                self._on_gone(duplex)
 
     def _is_done(self, one: _Leaving, now: float) -> bool:
         discarded = one.end.discard_queued()  # who writes before he reads would wait for ever

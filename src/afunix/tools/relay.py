@@ -11,18 +11,18 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from ..kernel.channel import Channel
 from ..kernel.datagram_channel import ask_for_credentials
 from ..kernel.limits import raise_descriptor_limit
-from ..kernel.listener import Listener, Ownership
+from ..kernel.listener import Listener
 from ..model.address import Address
 from ..model.errors import AddressError
 from ..model.escaping import quote
 from ..model.events import Observer
-from ..model.tcp_refusal import refuse_misuse
+from ..model.relay_misuse import refuse_misuse, refuse_with_datagrams
 from ..sinks.datagram_relay import DatagramRelay
 from ..sinks.relay import Relay
 from .listeners import open_listeners
@@ -52,7 +52,7 @@ def relay(
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         _refuse_itself(settings)
-        _refuse_misuse(settings, settings.listen)
+        refuse_misuse(settings.listen, settings.connect, settings.wishes)
         if settings.as_client:
             from ..kernel.as_client import must_be_able
 
@@ -70,8 +70,10 @@ def relay(
             with_tcp=True,
         )
         try:
-            _refuse_misuse(settings, [listener.address for listener in listeners])
-            _check_datagrams(settings, listeners[0].type)
+            # Asked again: inherited listeners may be on TCP, or take datagrams.
+            refuse_misuse([each.address for each in listeners], settings.connect, settings.wishes)
+            if listeners[0].type == socket.SOCK_DGRAM:
+                refuse_with_datagrams(settings.wishes)
             loop = asyncio.new_event_loop()
             try:
                 service = RelayService(
@@ -90,19 +92,6 @@ def relay(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _refuse_misuse(settings: RelaySettings, listen: Sequence[Address]) -> None:
-    """Asked again once inherited listeners have been looked at: they may be on TCP."""
-    refuse_misuse(
-        listen,
-        settings.connect,
-        socket_type=settings.socket_type,
-        passes_fds=settings.pass_fds,
-        has_rules=bool(settings.rules) or settings.max_per_user is not None,
-        has_file_options=settings.ownership != Ownership(),
-        as_client=settings.as_client,
-    )
-
-
 def _refuse_itself(settings: RelaySettings) -> None:
     """One file under two names is seen here; what cannot be seen before, when a connection turns out to be ours."""
     if settings.connect in settings.listen or any(
@@ -111,23 +100,6 @@ def _refuse_itself(settings: RelaySettings) -> None:
         raise AddressError(
             f"{quote(str(settings.connect))} is where this relay listens: it would connect to itself",
             hint="the second address is the server's",
-        )
-
-
-def _check_datagrams(settings: RelaySettings, number: int) -> None:
-    given = [
-        option
-        for option, is_given in (
-            ("--as-client", settings.as_client),
-            ("--max-per-user", settings.max_per_user is not None),
-            ("--wait", settings.wait is not None),
-        )
-        if is_given
-    ]
-    if number == socket.SOCK_DGRAM and given:
-        raise AddressError(
-            f"{given[0]} means nothing for a dgram socket: datagrams come without connections",
-            hint="leave it out, or use --type stream or seqpacket",
         )
 
 

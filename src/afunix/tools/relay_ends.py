@@ -26,7 +26,8 @@ class Dial:
     """How to connect. `wait` for a server that is not there, `timeout` for each connection: seconds, None: no limit.
 
     `takes_descriptors`, `as_client` and `trail` (which sees circles of relays) are for Unix sockets alone, `alerts` (told
-    of what a person should know, on the loop that connects) and `logs_in` (before the first connection, so that what stands in the way is known) for ssh.
+    of what a person should know, on the loop that connects) and `logs_in` (before the first connection, so that what
+    stands in the way is known) for ssh.
     """
 
     socket_type: str = "stream"

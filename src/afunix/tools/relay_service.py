@@ -121,7 +121,8 @@ class RelayService:
             self._endpoint,
             self._pumps_for(self._listeners[0].type),
             self._loop,
-            on_finished=self._on_finished,
+            on_finished=self._tell_finished,
+            on_freed=self._on_freed,
             on_unreachable=self._on_turned_away,
             check=self._check,
             on_over=lambda duplex: self._tell_closed(duplex.far),
@@ -266,10 +267,16 @@ class RelayService:
         self._acceptor.hold(error)
 
     def _on_finished(self, channel: Channel, end: PieceEnd) -> None:
+        self._tell_finished(channel, end)
+        self._on_freed(channel)
+
+    def _tell_finished(self, channel: Channel, end: PieceEnd) -> None:
         if self._observer is not None:
             if end is PieceEnd.RESET:
                 self._observer(PeerReset(channel.fd, channel.connection))
             self._observer(Closed(channel.fd, channel.connection, channel.bytes_received, channel.bytes_sent))
+
+    def _on_freed(self, channel: Channel) -> None:
         self._acceptor.release(channel)
         if self._stop.has_begun:
             self._loop.call_soon(self._stop.go_on)

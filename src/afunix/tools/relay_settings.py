@@ -5,18 +5,20 @@ What they share with `serve`, the causes of an end and the clients nobody came t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..kernel.listener import Ownership
 from ..model.address import Address
 from ..model.errors import AfunixError
+from ..model.relay_misuse import Wish
 from ..model.rules import Rules
 from .settings import Cause, TurnedAway
 
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """The options of `relay`; times in seconds, None: no limit."""
+    """The options of `relay`; times in seconds, None: no limit. `words`: what the asker calls a wish that is refused."""
 
     listen: tuple[Address, ...]
     connect: Address
@@ -34,6 +36,20 @@ class RelaySettings:
     pass_fds: bool = False
     as_client: bool = False
     is_traced: bool = False
+    words: Mapping[Wish, str] = field(default_factory=dict)
+
+    @property
+    def wishes(self) -> Mapping[Wish, str]:
+        """What is asked for that not every end allows, in the asker's words."""
+        asked = {
+            Wish.DESCRIPTORS: self.pass_fds,
+            Wish.EACH_CLIENT: self.as_client,
+            Wish.RECORDS: self.socket_type not in (None, "stream"),
+            Wish.RULES: bool(self.rules),
+            Wish.USER_LIMIT: self.max_per_user is not None,
+            Wish.PATIENCE: self.wait is not None,
+        }
+        return {wish: self.words.get(wish, wish.value) for wish, is_asked in asked.items() if is_asked}
 
 
 @dataclass(slots=True)

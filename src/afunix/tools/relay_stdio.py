@@ -7,18 +7,23 @@ thread of its own, for as long as the conversation lasts; the conversation is `c
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 
 from ..endpoints.base import Endpoint
 from ..kernel.channel import Channel
 from ..kernel.interrupts import Interrupts
 from ..kernel.traced_channel import TracedChannel
+from ..model.counting import counted
+from ..model.errors import BrokenStreamError
+from ..model.escaping import quote
 from ..model.events import Observer
 from . import connect
 from .relay_ends import Dial, make_endpoint
@@ -28,24 +33,45 @@ def run(
     settings: connect.ConnectSettings,
     *,
     observer: Observer | None = None,
+    alerts: Observer | None = None,
     note: Callable[[str], None] = lambda line: None,
 ) -> connect.ConnectResult:
-    """As `connect.run`, to a Unix socket or to what a relay can reach beyond this machine; main thread only.
+    """As `connect.run`, to a Unix socket or to what a relay can reach beyond this machine; main thread only. `alerts` is
+    told, in a thread of its own, of what a person should know of the way there.
 
     Raises:
         AfunixError: as `connect.run`, and as the endpoint.
     """
     if settings.address.is_unix:
         return connect.run(settings, observer=observer, note=note)
+    endpoints: list[Endpoint] = []
     with _loop_in_a_thread() as loop, ExitStack() as opened:
-        return connect.run(
-            settings, observer=observer, note=note, dial=partial(_dial, loop, opened, settings, observer)
+
+        def open_endpoint(dial: Dial) -> Endpoint:
+            endpoint = make_endpoint(settings.address, replace(dial, alerts=alerts))
+            opened.callback(endpoint.close)
+            endpoints.append(endpoint)
+            return endpoint
+
+        result = connect.run(
+            settings,
+            observer=observer,
+            note=note,
+            dial=partial(_dial, loop, open_endpoint, settings, observer),
         )
+    bytes_lost = sum(endpoint.bytes_lost for endpoint in endpoints)
+    if bytes_lost and not result.signal:
+        raise BrokenStreamError(
+            f"{quote(str(settings.address))} has not taken all that was sent: {counted(bytes_lost, 'byte')} may be lost",
+            errno=errno.ECONNABORTED,
+            bytes_sent=max(0, result.bytes_sent - bytes_lost),
+        )
+    return result
 
 
 def _dial(
     loop: asyncio.AbstractEventLoop,
-    opened: ExitStack,
+    open_endpoint: Callable[[Dial], Endpoint],
     settings: connect.ConnectSettings,
     observer: Observer | None,
     timeout: float | None,
@@ -57,8 +83,7 @@ def _dial(
         make_channel=Channel if observer is None else partial(TracedChannel, observer=observer),
         observer=observer,
     )
-    endpoint = make_endpoint(settings.address, dial)
-    opened.callback(endpoint.close)
+    endpoint = open_endpoint(dial)
     done_fd = os.eventfd(0, os.EFD_CLOEXEC)
     future = asyncio.run_coroutine_threadsafe(_connect(endpoint), loop)
     try:
