@@ -147,6 +147,9 @@ class Endless:
         self.moved = 0
         self.held = 0
 
+    def pass_on(self) -> bool:
+        return False
+
     def step(self) -> Wants:
         self.steps += 1
         wants = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]

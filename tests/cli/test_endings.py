@@ -17,6 +17,12 @@ def test_lost_bytes_are_counted_with_the_hint_of_the_command(capfd: pytest.Captu
     )
 
 
+def test_second_signal_tells_what_it_loses_and_ends_by_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    lost = ServeResult(signal_number=2, is_forced=True, bytes_lost=1)
+    assert STATUS_AFTER[Cause.SIGNAL](lost, "who reads?") == -2
+    assert capfd.readouterr().err == "afunix: error: 1 byte could not be handed on before the end\n"
+
+
 @pytest.mark.parametrize(
     ("those", "words"),
     [

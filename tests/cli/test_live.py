@@ -38,13 +38,6 @@ def test_end_leaves_nothing_behind() -> None:
     assert shown == [""]
 
 
-def test_it_is_never_longer_than_the_terminal_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((20, 5)))
-    shown: list[str] = []
-    Live(show=shown.append).look(3, 10, 10)
-    assert len(shown[0]) == 19
-
-
 def test_in_the_background_the_terminal_is_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "tcgetpgrp", lambda fd: os.getpgrp() + 1)
     shown: list[str] = []

@@ -63,7 +63,7 @@ def test_what_came_from_outside_is_escaped_and_stays_on_its_line(told: Told) -> 
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (OSError(errno.EMFILE, "Too many open files"), "too many open files (EMFILE)"),
+        (OSError(errno.ENFILE, "Too many open files in system"), "too many open files in system (ENFILE)"),
         (OSError(errno.EIO, "I/O error", b"/x"), "'/x': I/O error (EIO)"),
         (
             ZeroDivisionError("division by zero"),
@@ -74,6 +74,14 @@ def test_what_came_from_outside_is_escaped_and_stays_on_its_line(told: Told) -> 
 def test_unexpected_errors_are_one_line_too(error: Exception, line: str, told: Told) -> None:
     messages.explain(error)
     assert told().splitlines()[0] == f"afunix: error: {line}"
+
+
+def test_want_of_descriptors_is_told_with_what_sets_their_number(told: Told) -> None:
+    messages.explain(OSError(errno.EMFILE, "Too many open files", "/a/module.py"))
+    assert told() == (
+        "afunix: error: more descriptors are needed than this process may have: too many open files (EMFILE)\n"
+        "afunix: hint: 'ulimit -n' sets how many descriptors a process may have\n"
+    )
 
 
 def test_traceback_is_for_those_who_ask(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +207,25 @@ def test_status_line_stays_below_what_is_said(capfd: pytest.CaptureFixture[str])
     messages.show_status("")
     messages.show_status("")
     messages.say_error("no")
-    erase = "\r\x1b[K"
+    erase = "\r\x1b[J"
     assert capfd.readouterr().err == (
-        f"{erase}one^[{erase}afunix: error: oh\none^[{erase}two{erase}afunix: error: no\n"
+        f"{erase}one^[\r{erase}afunix: error: oh\none^[\r{erase}two\r{erase}afunix: error: no\n"
     )
+
+
+def test_status_line_is_never_longer_than_the_terminal_is_wide_now(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((20, 5)))
+    messages.show_status("x" * 30)
+    monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((10, 5)))
+    messages.say_error("oh")
+    messages.show_status("")
+    shown = [part.strip("\r\x1b") for part in capfd.readouterr().err.split("\x1b[J")]
+    assert [len(part.rpartition("\n")[2]) for part in shown] == [0, 19, 9, 0]
+
+
+def test_status_line_that_a_narrower_terminal_has_wrapped_is_erased_whole() -> None:
+    """The cursor waits in its first cell, where a terminal that wraps it anew keeps it; what is below goes, too."""
+    shown = on_a_terminal(lambda: (messages.show_status("one"), messages.show_status("")))
+    assert shown == b"\r\x1b[Jone\r\r\x1b[J"

@@ -20,7 +20,7 @@ import pytest
 from tests.faults.users import IS_ROOT
 from tests.program import PATIENCE_S, Ended, command, ended, environment, run, start
 from tests.servers import echo, read_all, serving
-from tests.tcp_servers import LOOPBACK, dialled
+from tests.tcp_servers import LOOPBACK, dialled, free_port
 
 from afunix.cli.relay import _LOST_HINT, _status_after
 from afunix.tools.relay import RelayResult
@@ -151,6 +151,26 @@ def test_clients_over_the_limit_wait(sock_dir: str) -> None:
             second.send(b"second")
             first.close()
             assert second.recv(10) == b"second"
+        assert stop(process).status == 0
+
+
+def test_client_that_has_not_taken_its_answer_is_one_of_those_that_the_limit_counts(sock_dir: str) -> None:
+    port, answer = free_port(), bytes(150_000)
+    ends = f"tcp:{LOOPBACK}:{port}", f"{sock_dir}/up"
+    with (
+        serving(ends[1], lambda server: server.sendall(answer)),
+        relaying("-v", "--max-clients", "1", *ends) as process,
+        socket.socket() as first,
+    ):
+        assert process.stderr is not None
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        first.settimeout(PATIENCE_S)
+        first.connect((LOOPBACK, port))
+        while b"client 1 left" not in (line := process.stderr.readline()):
+            assert line
+        with dialled(port) as second:
+            assert b"the limit" in process.stderr.readline()
+            assert read_all(first) == read_all(second) == answer
         assert stop(process).status == 0
 
 
@@ -381,11 +401,11 @@ def test_terminal_shows_rates_and_totals_in_one_line(sock_dir: str) -> None:
         )
         stack.callback(end_for_good, process)
         os.close(theirs)
-        shown(ours, "\r\x1b[K0 connected   up 0 B/s (0 B)   down 0 B/s (0 B)")
+        shown(ours, "\r\x1b[J0 connected   up 0 B/s (0 B)   down 0 B/s (0 B)")
         assert ask(f"{sock_dir}/l", b"x" * 2000) == b"x" * 2000
-        assert "\r\x1b[Kafunix: client 1 came" in shown(ours, "/s (2.0 KiB)   down")
+        assert "\r\x1b[Jafunix: client 1 came" in shown(ours, "/s (2.0 KiB)   down")
         process.send_signal(signal.SIGINT)
-        assert "\r\x1b[Kafunix: 1 client: 2.0 KiB up, 2.0 KiB down\r\n" in shown(ours, "2.0 KiB down\r\n")
+        assert "\r\x1b[Jafunix: 1 client: 2.0 KiB up, 2.0 KiB down\r\n" in shown(ours, "2.0 KiB down\r\n")
         assert ended(process).status == 0
 
 

@@ -148,14 +148,17 @@ def test_nothing_of_it_where_each_client_is_itself(sock_dir: str, capfd: Capture
     assert capfd.readouterr().err == ""
 
 
-def test_notes_tell_what_went_each_way(sock_dir: str, capfd: Captured) -> None:
+def test_notes_tell_what_was_handed_on_each_way(sock_dir: str, capfd: Captured) -> None:
     narration, _ = narrate(sock_dir, verbose=True, as_client=True)
     assert narration.observer is not None
     narration.observer(PeerReset(5, 2))
+    narration.pair_over(2, 1, 20)
     narration.observer(Closed(5, 2, 10, 20))
+    narration.observer(Closed(6, 3, 10, 0))
     narration.tell_totals(RelayResult(served=2, moved=(10, 20)))
     assert capfd.readouterr().err == (
         "afunix: client 2: one of its two connections broke\n"
-        "afunix: client 2 left: 10 bytes up, 20 down\n"
+        "afunix: client 2 left: 1 byte up, 20 down\n"
+        "afunix: client 3 left: 0 bytes up, 0 down\n"
         "afunix: 2 clients: 10 B up, 20 B down\n"
     )

@@ -282,3 +282,53 @@ def test_real_pipe_through_a_real_socket_by_copying_and_by_splicing() -> None:
     channel.close()
     far.close()
     os.close(reader)
+
+
+def test_what_the_sink_takes_at_once_is_passed_on_in_one_go_and_the_source_is_waited_for() -> None:
+    source, sink = Script(b"abc", b"de", None), Takes()
+    pump = Pump(source.receive, sink.send, rests=True)
+    assert pump.pass_on() and pump.pass_on() and pump.pass_on()
+    assert (sink.got, pump.taken, pump.moved, pump.held) == (b"abcde", 5, 5, 0)
+
+
+def test_end_and_a_chunk_that_is_full_and_bytes_that_are_held_are_left_to_a_step() -> None:
+    for first in (b"", b"x" * CHUNK_BYTES):
+        assert not Pump(Script(first).receive, Takes().send, rests=True).pass_on()
+    held = Pump(Script(b"abc", b"d").receive, Takes(1, 0).send, rests=True)
+    assert not held.pass_on()
+    assert held.step() is Wants.SINK
+    assert not held.pass_on()
+    assert held.held == 2
+
+
+@given(
+    pieces=st.lists(st.none() | st.binary(min_size=1, max_size=5), max_size=20),
+    counts=st.lists(st.integers(0, 5), max_size=20),
+    in_one_go=st.lists(st.booleans(), min_size=1, max_size=10),
+)
+def test_bytes_stay_whole_and_in_order_whichever_way_they_are_passed_on(
+    pieces: list[bytes | None], counts: list[int], in_one_go: list[bool]
+) -> None:
+    sink = Takes(*counts)
+    pump = Pump(Script(*pieces).receive, sink.send, rests=True)
+    for turn in range(1_000):
+        if not (in_one_go[turn % len(in_one_go)] and pump.pass_on()) and pump.step() is Wants.NOTHING:
+            break
+    assert pump.is_finished
+    assert sink.got == b"".join(piece for piece in pieces if piece)
+    assert pump.taken == pump.moved == len(sink.got)
+
+
+def test_error_in_one_go_is_kept_with_the_side_it_came_from() -> None:
+    source = Pump(Script(ConnectionResetError()).receive, Takes().send, rests=True)
+    assert not source.pass_on()
+    assert isinstance(source.source_error, ConnectionResetError)
+    assert source.step() is Wants.NOTHING
+
+    def refuse(data: memoryview) -> int:
+        raise BrokenPipeError
+
+    sink = Pump(Script(b"abc").receive, refuse, rests=True)
+    assert not sink.pass_on()
+    assert (type(sink.sink_error), sink.held) == (BrokenPipeError, 3)
+    assert sink.step() is Wants.NOTHING

@@ -48,6 +48,13 @@ def test_of_a_name_every_address_is_told() -> None:
     )
 
 
+def test_an_answer_that_all_gave_is_told_once() -> None:
+    refused = tcp_refusal(NAMED, [("127.0.0.1", errno.ECONNREFUSED)])
+    assert str(refused) == "nobody listens on 'tcp:localhost:80', which is 127.0.0.1 (ECONNREFUSED)"
+    both = tcp_refusal(NAMED, [("::1", errno.ETIMEDOUT), ("127.0.0.1", errno.ETIMEDOUT)])
+    assert "'tcp:localhost:80' does not answer, which is ::1 and 127.0.0.1 (ETIMEDOUT)" in str(both)
+
+
 def test_without_a_better_answer_the_first_counts() -> None:
     assert tcp_refusal(NAMED, [("::1", errno.ETIMEDOUT), ("127.0.0.1", errno.ENETUNREACH)]).errno == (
         errno.ETIMEDOUT

@@ -12,6 +12,8 @@ import pytest
 from tests.collecting import Guest, roomy_pair
 from tests.loops import HandTurned
 from tests.pairing import copying, drain, has_ended
+from tests.program import PATIENCE_S
+from tests.tcp_servers import LOOPBACK
 
 from afunix.kernel.channel import Channel
 from afunix.kernel.pipes import PipePool
@@ -20,7 +22,9 @@ from afunix.model.errors import AddressError, NobodyListensError
 from afunix.model.framing import PieceEnd
 from afunix.sinks.relay import Relay
 from afunix.streams.duplex import Duplex
+from afunix.streams.farewell import PATIENCE_S as FAREWELL_S
 
+ANSWER = bytes(200_000)
 REFUSED = NobodyListensError("nobody listens")
 SHORT = OSError(errno.EMFILE, "Too many open files")
 
@@ -71,8 +75,8 @@ class Scene:
         stack.callback(self.loop.close)
         self.far = FarEnd()
         self.finished: list[tuple[int, PieceEnd]] = []
+        self.freed: list[int] = []
         self.unreachable: list[tuple[int, Exception]] = []
-        self.pairs: list[Duplex] = []
         self.over: list[Duplex] = []
         self.shortages: list[Exception] = []
         self.reliefs = 0
@@ -85,8 +89,8 @@ class Scene:
             self.loop,
             on_finished=lambda channel, end: self.finished.append((channel.connection, end)),
             on_unreachable=lambda channel, error: self.unreachable.append((channel.connection, error)),
+            on_freed=lambda channel: self.freed.append(channel.connection),
             check=lambda near, far: self.check(near, far),
-            on_pair=self.pairs.append,
             on_over=self.over.append,
             on_shortage=self.shortages.append,
             on_relief=self._note_relief,
@@ -96,6 +100,11 @@ class Scene:
 
     def _note_relief(self) -> None:
         self.reliefs += 1
+
+    @property
+    def pairs(self) -> list[Duplex]:
+        """All that there were."""
+        return [*self.over, *self.relay.connected()]
 
     def close(self) -> None:
         self.relay.close()
@@ -292,6 +301,38 @@ def test_end_of_conversations_holds_for_those_who_wait_too(scene: Scene) -> None
     scene.loop.turn(6)
     assert drain(scene.far.servers[1]) == b"before"
     assert (scene.relay.drain(), scene.relay.bytes_unwritten()) == (True, 0)
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_place_of_a_client_is_free_when_it_is_waited_for_no_more(scene: Scene, is_reset: bool) -> None:
+    with socket.create_server((LOOPBACK, 0)) as listener, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(PATIENCE_S)
+        client.connect(listener.getsockname())
+        near, _ = listener.accept()
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        near.setblocking(False)
+        scene.relay.on_channel(Channel(near, 1))
+        (server,) = scene.far.servers
+        if is_reset:
+            client.sendall(b"unread")
+        scene.loop.turn(4)
+        if not is_reset:
+            drain(server)
+        server.send(ANSWER)
+        server.close()
+        scene.loop.turn(20)
+        assert (len(scene.finished), scene.freed) == (1, [])
+        scene.loop.advance(FAREWELL_S)
+        assert scene.freed == [1]
+
+
+def test_places_of_the_others_are_free_at_once(scene: Scene) -> None:
+    scene.join().sock.close()
+    scene.far.now = REFUSED
+    scene.join()
+    scene.loop.turn(4)
+    assert sorted(scene.freed) == sorted(number for number, _ in scene.finished) == [1, 2]
 
 
 def test_close_leaves_nothing_open_and_no_task_behind(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -39,6 +40,30 @@ def test_bytes_of_pairs_that_are_over_stay_counted(between: Between) -> None:
     talk.client.close()
     between.settle()
     assert (between.set.pairs, between.set.traffic(), between.set.bytes_moved()) == ({}, (4, 0), 4)
+
+
+def test_pair_that_broke_needs_no_garbage_collector(between: Between) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        before = _pairs_in_memory()
+        talk = between.join()
+        talk.server.shutdown(socket.SHUT_RD)
+        talk.client.send(b"for nobody")
+        between.settle()
+        talk.server.close()
+        between.settle()
+        assert talk.duplex.is_over
+        assert talk.duplex.error is not None
+        del talk
+        between.over.clear()
+        assert _pairs_in_memory() == before
+    finally:
+        gc.enable()
+
+
+def _pairs_in_memory() -> int:
+    return sum(isinstance(item, Duplex) for item in gc.get_objects())
 
 
 # Rest

@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import pytest
@@ -142,6 +142,25 @@ def test_relays_that_lead_to_each_other_close_their_clients(run: Run, path: str,
             assert (one.stats.accepted, other.stats.accepted) == (6, 3)
         assert len(reports.errors) == 3
         assert all("through another one: a circle" in str(error) for error in reports.errors)
+
+    run(main())
+
+
+def test_a_circle_of_more_relays_than_a_name_holds_ends_too(run: Run, path: str) -> None:
+    async def main() -> None:
+        reports = Reports()
+        places = [f"{path}{number}" for number in range(9)]
+        async with AsyncExitStack() as opened:
+            relays = [
+                await opened.enter_async_context(afunix.relay(one, other))
+                for one, other in zip(places, places[1:] + places[:1], strict=True)
+            ]
+            with Visitor(places[0]) as visitor:
+                assert await visitor.is_turned_away()
+            await until(lambda: not any(relay.stats.live for relay in relays))
+            assert [relay.stats.accepted for relay in relays] == [1] * 9
+        (error,) = reports.errors
+        assert "came through 8 relays already" in str(error)
 
     run(main())
 

@@ -97,7 +97,8 @@ def afunix(ctx: click.Context) -> None:
       afunix serve ./hello.sock      in one terminal: what clients send, on STDOUT
       afunix connect ./hello.sock    in another: what you type goes there
 
-    An address is a path, @NAME for an abstract name, or fd:N for an inherited socket.
+    An address is a path, @NAME for an abstract name, or fd:N for an inherited socket; for relay also
+    tcp:HOST:PORT, ssh:HOST:/PATH, or - for STDIN and STDOUT.
     'afunix COMMAND --help' tells about a command.
     """
     if ctx.invoked_subcommand is None:

@@ -13,8 +13,7 @@ from typing import Protocol
 from ..model.counting import counted
 from ..model.errors import errno_name
 from ..tools.settings import Cause, TurnedAway
-from .messages import explain, plain, say_error
-from .narration import DESCRIPTORS_HINT
+from .messages import DESCRIPTORS_HINT, explain, plain, say_error
 
 
 class Result(Protocol):

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable
 
-from ..formats.columns import shorten
 from ..formats.traffic import Sample, show_live
 from . import messages
 
@@ -31,7 +30,7 @@ class Live:
         """So many pairs are connected, and have moved so many bytes in all."""
         now = Sample(self._clock(), connected, up, down)
         before, self._last = self._last or now, now
-        self._show(shorten(show_live(before, now), _columns() - 1) if _is_ours() else "")
+        self._show(show_live(before, now) if _is_ours() else "")
 
     def close(self) -> None:
         """Leave the terminal's last line empty."""
@@ -49,10 +48,3 @@ def _is_ours() -> bool:
         return os.tcgetpgrp(2) == os.getpgrp()
     except OSError:
         return True
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(2).columns or 80
-    except OSError:
-        return 80

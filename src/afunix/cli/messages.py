@@ -12,6 +12,7 @@ The sentences are the errors' own (`model.errors`); here is their frame, and STA
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from typing import TYPE_CHECKING
@@ -57,10 +58,17 @@ Exit status:
   9  the peer is not who it must be
   10 the address is in use, and by whom"""
 
+DESCRIPTORS_HINT = "'ulimit -n' sets how many descriptors a process may have"
+
 _STDERR_PATIENCE_MS = 500
 """How long a STDERR that takes nothing is waited for, once; after that words are dropped until it takes some."""
 
-_ERASE = "\r\x1b[K"
+_ERASE = "\r\x1b[J"
+"""From the first cell of a status line on. The cursor waits there, so that this holds where a terminal that has got
+narrower has wrapped the line, too.
+"""
+
+_USUAL_COLUMNS = 80
 
 _PIECE_BYTES = select.PIPE_BUF
 """A pipe that poll(2) calls writable takes that much without waiting (pipe(7))."""
@@ -81,7 +89,7 @@ def explain(error: Exception) -> int:
     elif isinstance(error, click.ClickException):
         say_error(*_words_of_usage(error))
     elif isinstance(error, OSError):
-        say_error(_words_of_os(error))
+        say_error(_words_of_os(error), DESCRIPTORS_HINT if error.errno == errno.EMFILE else None)
     else:
         say_error(
             f"this should not have happened: {type(error).__name__}: {error}",
@@ -173,6 +181,8 @@ def _words_of_os(error: OSError) -> str:
     what = error.strerror or str(error)
     where = f" ({errors.errno_name(error.errno)})" if error.errno is not None else ""
     named = f"{os.fsdecode(error.filename)!r}: " if isinstance(error.filename, str | bytes) else ""
+    if error.errno == errno.EMFILE:
+        named = "more descriptors are needed than this process may have: "
     return f"{named}{plain(what)}{where}"
 
 
@@ -200,12 +210,12 @@ class _Stderr:
 
     def write(self, text: str) -> None:
         """Whole lines. A status line stays the last one."""
-        self._put(f"{_ERASE}{text}{self._status}" if self._status else text)
+        self._put(f"{_ERASE}{text}{_fitting(self._status)}" if self._status else text)
 
     def show_status(self, text: str) -> None:
-        """In the place of the last one; "" takes it away. For a terminal only, and no longer than its line."""
+        """In the place of the last one; "" takes it away. For a terminal only; what its line has no room for is cut."""
         if text or self._status:
-            self._put(f"{_ERASE}{text}")
+            self._put(f"{_ERASE}{_fitting(text)}")
         self._status = text
 
     def _put(self, text: str) -> None:
@@ -226,6 +236,19 @@ class _Stderr:
         poller.register(2, select.POLLOUT)
         self._is_stuck = not poller.poll(0 if self._is_stuck else _STDERR_PATIENCE_MS)
         return not self._is_stuck
+
+
+def _fitting(status: str) -> str:
+    """As much of it as fits into one line now, and the cursor back in front of it."""
+    if not status:
+        return ""
+    from ..formats.columns import shorten  # late: hardly any command has a status line
+
+    try:
+        columns = os.get_terminal_size(2).columns or _USUAL_COLUMNS
+    except OSError:
+        columns = _USUAL_COLUMNS
+    return f"{shorten(status, columns - 1)}\r"
 
 
 def _own_terminal() -> int | None:

@@ -21,11 +21,9 @@ from ..model.counting import counted
 from ..model.errors import errno_name
 from ..model.escaping import quote
 from ..model.framing import MAX_HELD_BYTES
-from .messages import Messages, plain
+from .messages import DESCRIPTORS_HINT, Messages, plain
 
 REFUSALS_EVERY_S = 1.0
-
-DESCRIPTORS_HINT = "'ulimit -n' sets how many descriptors a process may have"
 
 
 class Narration:

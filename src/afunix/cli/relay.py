@@ -235,6 +235,7 @@ def _relay(settings: RelaySettings, messages: Messages) -> int:
             alerts=narration.alert,
             on_unreachable=narration.unreachable,
             on_unmatched=narration.unmatched,
+            on_pair_over=narration.pair_over,
             on_ready=lambda listeners, relay: narration.ready(),
             on_look=None if line is None else lambda it: line.look(len(it.pairs.pairs), *it.pairs.traffic()),
         )

@@ -41,6 +41,7 @@ class RelayNarration(Narration):
         self._settings = settings
         self._notes[events.PeerReset] = lambda e: f"client {e.connection}: one of its two connections broke"
         self._has_begun = False
+        self._handed_on = (0, 0, 0)
         self._reasons: dict[tuple[type[Exception], int | None], _Reason] = {}
 
     def ready(self) -> None:
@@ -123,6 +124,10 @@ class RelayNarration(Narration):
                 more = counted(reason.untold, "more client")
                 self._messages.warn(f"{more} got no connection: {reason.words}")
 
+    def pair_over(self, connection: int, up: int, down: int) -> None:
+        """So much was handed on each way for a client that is about to leave."""
+        self._handed_on = (connection, up, down)
+
     def tell_totals(self, result: RelayResult) -> None:
         """The last line: what has gone through."""
         self._messages.note(show_totals(result.served, *result.moved))
@@ -130,7 +135,10 @@ class RelayNarration(Narration):
     def _closed(self, event: events.Closed) -> str:
         if not event.connection:
             return ""
-        return f"client {event.connection} left: {event.bytes_received} bytes up, {event.bytes_sent} down"
+        connection, up, down = self._handed_on
+        if connection != event.connection:
+            up = down = 0  # it got no connection
+        return f"client {event.connection} left: {counted(up, 'byte')} up, {down} down"
 
 
 class _Reason:

@@ -170,13 +170,16 @@ class Address:
     @classmethod
     def _parse_tcp(cls, rest: str) -> Address:
         host, _, port = rest.rpartition(":")
-        if (
-            not re.fullmatch(_TCP_HOST, host)
-            or not re.fullmatch("[0-9]{1,5}", port)
-            or not 0 < int(port) < 65536
-        ):
+        why = ""
+        if not re.fullmatch(_TCP_HOST, host):
+            found = f"{quote(host)} is no host" if host else "it has no host, or no port"
+            why = f"{found}, expected a name or an address (an IPv6 address in brackets)"
+        elif not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+            found = f"{quote(port)} is no port" if port else "it has no port"
+            why = f"{found}, expected a number from 1 to 65535"
+        if why:
             raise AddressError(
-                f"{quote('tcp:' + rest)} is no TCP address",
+                f"{quote('tcp:' + rest)} is no TCP address: {why}",
                 hint="write tcp:HOST:PORT, e.g. tcp:127.0.0.1:8080 or tcp:[::1]:8080",
             )
         return cls(AddressKind.TCP, _to_bytes(f"{host}:{int(port)}"))

@@ -40,7 +40,7 @@ WORTH_WAITING_FOR = frozenset({errno.ENOENT, errno.ECONNREFUSED, errno.EACCES, e
 """What can pass while a server starts. EACCES too: between its bind and its listen the mode may not be final.
 """
 
-_WAITS = "; 'connect --wait 10s' waits for it"
+_WAITS = "; '--wait 10s' waits for it"
 """The end of a hint, for those who have not waited."""
 _REPLACES = "; 'afunix serve' replaces stale socket files"
 _LEAVE_OUT = "leave --type out: it is found out"

@@ -46,8 +46,7 @@ _NOT_THE_SERVER = (errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EADDRNOTAVAIL, e
 def tcp_refusal(address: Address, answers: Sequence[tuple[str, int]]) -> AfunixError:
     """The error for a TCP address whose numeric addresses answered so: `(host, errno)` of each, at least one."""
     number = next((number for _, number in answers if number not in _NOT_THE_SERVER), answers[0][1])
-    tried = _tried(address, answers)
-    shown, code = quote(address.format()), errno_name(number)
+    shown, tried, code = quote(address.format()), _tried(address, answers), errno_name(number)
     if number == errno.ECONNREFUSED:
         return NobodyListensError(
             f"nobody listens on {shown}{tried} (ECONNREFUSED)", hint="start its server, or check the port"
@@ -75,9 +74,11 @@ _HINTS = {
 
 
 def _tried(address: Address, answers: Sequence[tuple[str, int]]) -> str:
-    """Nothing for a numeric address; for a name what became of each address that it has."""
+    """Nothing for a numeric address; of a name each address that it has, and if they differ what became of them."""
     if [host for host, _ in answers] == [host_and_port(address)[0]]:
         return ""
+    if len({number for _, number in answers}) == 1:
+        return f", which is {' and '.join(escape(host) for host, _ in answers)}"
     return ": " + ", ".join(f"{escape(host)} {errno_name(number)}" for host, number in answers)
 
 

@@ -31,10 +31,9 @@ class Relay:
     """Owns the channels that it is given, and those that it makes, until they are closed.
 
     `on_finished(channel, end)` is told of each client before that, and `on_freed(channel)` when nothing of it is waited
-    for any more, so that another may have its place; `on_pair(duplex)` of each pair that begins, and
-    `on_over(duplex)` of each that is over; `on_broken(what)` of one that broke, while its ends are open. Nobody may be
-    accepted between `on_shortage(error)`, when there were no descriptors or no memory for a connection, and
-    `on_relief()`: they would take what is given back.
+    for any more, so that another may have its place; `on_over(duplex)` of each pair that is over, `on_broken(what)` of
+    one that broke, while its ends are open. Nobody may be accepted between `on_shortage(error)`, when there were no
+    descriptors or no memory for a connection, and `on_relief()`: they would take what is given back.
     """
 
     def __init__(
@@ -47,7 +46,6 @@ class Relay:
         on_unreachable: Callable[[Channel, Exception], None],
         on_freed: Callable[[Channel], None] = lambda channel: None,
         check: Callable[[Channel, Channel], None] = lambda near, far: None,
-        on_pair: Callable[[Duplex], None] = lambda duplex: None,
         on_over: Callable[[Duplex], None] = lambda duplex: None,
         on_broken: Callable[[Break], None] = lambda broken: None,
         on_shortage: Callable[[Exception], None] = lambda error: None,
@@ -65,7 +63,6 @@ class Relay:
         self._on_freed = on_freed
         self._on_unreachable = on_unreachable
         self._check = check
-        self._on_pair = on_pair
         self._tell_over = on_over
         self._on_broken = on_broken
         self._tell_shortage = on_shortage
@@ -158,7 +155,6 @@ class Relay:
         except BaseException:
             far.close()
             raise
-        self._on_pair(duplex)
         if self._is_ending:
             self.pairs.end_conversation(duplex)
         if not duplex.is_over:
@@ -167,9 +163,8 @@ class Relay:
     def _turn_away(self, channel: Channel, error: Exception) -> None:
         self._on_unreachable(channel, error)
         if _has_left(channel):
-            self.bytes_lost += (
-                channel.queued()
-            )  # nobody learns that they went nowhere; who is there sees a reset
+            # Nobody learns that they went nowhere; who is there sees a reset.
+            self.bytes_lost += channel.queued()
         if is_tcp(channel.socket):
             reset_on_close(channel.socket)
         self._finish(channel)

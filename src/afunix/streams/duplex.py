@@ -175,7 +175,7 @@ class Duplex:
             self._cut(end)
         elif error is not None:
             if not end.other.reads.is_finished:
-                self._dropped = end.other.unmoved
+                self._dropped += end.other.unmoved
             self._stop_reading(end.other)
 
     def note_hang_ups(self) -> None:

@@ -185,4 +185,11 @@ def _close(duplex: Duplex) -> None:
     duplex.down.close()
     duplex.far.close()
     duplex.near.close()
-    duplex.ends = ()  # they know their pair, and would keep it until the garbage collector comes
+    # What knows itself stays, with all that it holds, until the garbage collector comes: ends know their pair and each
+    # other, and an error the frames it went through.
+    for end in duplex.ends:
+        del end.other
+    duplex.ends = ()
+    for error in (duplex.near_error, duplex.far_error):
+        if error is not None:
+            error.__traceback__ = None

@@ -39,10 +39,12 @@ def relay(
     alerts: Observer | None = None,
     on_unreachable: Callable[[Channel, Exception], None] = lambda channel, error: None,
     on_unmatched: Callable[[Address, int], None] = lambda address, count: None,
+    on_pair_over: Callable[[int, int, int], None] = lambda connection, up, down: None,
     on_ready: Callable[[list[Listener], Relay | DatagramRelay], None] = lambda listeners, relay: None,
     on_look: Callable[[Relay | DatagramRelay], None] | None = None,
 ) -> RelayResult:
-    """Relay until a signal or the time ends it. `on_look(relay)` is called every `relay_service.LOOK_EVERY_S` seconds.
+    """Relay until a signal or the time ends it. `on_look(relay)` is called every `relay_service.LOOK_EVERY_S` seconds;
+    `on_pair_over(connection, up, down)` with the bytes that were handed on for a client, before it is Closed.
 
     Raises:
         AfunixError: the listeners cannot be had, both addresses are one, or we may not connect as our clients;
@@ -77,7 +79,15 @@ def relay(
             loop = asyncio.new_event_loop()
             try:
                 service = RelayService(
-                    settings, listeners, loop, max_clients, observer, alerts, on_unreachable, on_look
+                    settings,
+                    listeners,
+                    loop,
+                    max_clients,
+                    observer,
+                    alerts,
+                    on_unreachable,
+                    on_pair_over=on_pair_over,
+                    on_look=on_look,
                 )
                 result = service.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
             finally:

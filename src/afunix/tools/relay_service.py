@@ -65,6 +65,8 @@ class RelayService:
         observer: Observer | None,
         alerts: Observer | None,
         on_unreachable: Callable[[Channel, Exception], None],
+        *,
+        on_pair_over: Callable[[int, int, int], None],
         on_look: Callable[[Relay | DatagramRelay], None] | None = None,
     ) -> None:
         self._settings = settings
@@ -72,6 +74,7 @@ class RelayService:
         self._loop = loop
         self._observer = observer
         self._on_unreachable = on_unreachable
+        self._tell_pair_over = on_pair_over
         self._on_look = on_look
         self._alerts = alerts
         for listener in listeners:
@@ -125,7 +128,7 @@ class RelayService:
             on_freed=self._on_freed,
             on_unreachable=self._on_turned_away,
             check=self._check,
-            on_over=lambda duplex: self._tell_closed(duplex.far),
+            on_over=self._on_pair_over,
             on_broken=self._on_broken,
             on_shortage=self._on_shortage,
             on_relief=lambda: self._acceptor.let_go(),
@@ -257,6 +260,10 @@ class RelayService:
     def _tcp_ends(self) -> Iterator[socket.SocketType]:
         far_ends = (pair.far.socket for pair in self._relay.connected())
         return (sock for sock in far_ends if is_tcp(sock))
+
+    def _on_pair_over(self, duplex: Duplex) -> None:
+        self._tell_closed(duplex.far)
+        self._tell_pair_over(duplex.near.connection, duplex.up.moved, duplex.down.moved)
 
     def _on_turned_away(self, channel: Channel, error: Exception) -> None:
         self._result.unreachable += 1

@@ -58,7 +58,7 @@ def test_client_without_a_server_tells_each_call_and_why_it_failed(sock_dir: str
     assert isinstance(told[0], Told)
     assert told[0].event.fd == 3
     assert failed == Failed(
-        "'s' does not exist (ENOENT)", "start its server; 'connect --wait 10s' waits for it"
+        "'s' does not exist (ENOENT)", "start its server; '--wait 10s' waits for it"
     )
 
 
