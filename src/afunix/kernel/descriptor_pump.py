@@ -21,14 +21,20 @@ from .pump import CHUNK_BYTES, SHARE_BYTES, Wants
 
 _looks = Looks(CHUNK_BYTES)
 
+Passed = Callable[[bytes | memoryview, list[int]], None]
+
 
 class DescriptorPump:
     """One direction from `source` to `sink`, which stay their owners'; `descriptors` counts those that went through.
 
-    Nobody else may receive from `source`. Its socket is told to bring no credentials with the bytes.
+    Nobody else may receive from `source`. Its socket is told to bring no credentials with the bytes. `passed(data, fds)`
+    is told what the sink has taken, while the descriptors are open.
     """
 
-    def __init__(self, source: Channel, sink: Channel, at_end: Callable[[], None]) -> None:
+    def __init__(
+        self, source: Channel, sink: Channel, at_end: Callable[[], None], passed: Passed | None = None
+    ) -> None:
+        self._passed = passed
         self._source = source
         self._sink = sink
         self._at_end = at_end
@@ -101,6 +107,8 @@ class DescriptorPump:
             return self._finish()
         if not sent:
             return Wants.SINK
+        if self._passed is not None:
+            self._passed(self._held[:sent], self._fds)
         self.descriptors += len(self._fds)
         self._close_descriptors()
         self.moved += sent

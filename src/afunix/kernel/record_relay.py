@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ..model.errors import TruncatedError
 from .ancillary import MAX_FDS
 from .channel import Channel
+from .descriptor_pump import Passed
 from .descriptor_refusal import explain_refused, refusal
 from .pump import Wants
 
@@ -22,7 +23,8 @@ _SHARE_RECORDS = 256
 class RecordRelay:
     """One direction from `source` to `sink`, which stay their owners'. `make_room(sink, size)` may grow its buffer.
 
-    With `passes_fds` descriptors go on with their record, and `descriptors` counts them.
+    With `passes_fds` descriptors go on with their record, and `descriptors` counts them. `passed(record, fds)` is told
+    what the sink has taken, while the descriptors are open.
     """
 
     def __init__(
@@ -33,7 +35,9 @@ class RecordRelay:
         *,
         passes_fds: bool = False,
         make_room: Callable[[Channel, int], bool] = lambda sink, size: False,
+        passed: Passed | None = None,
     ) -> None:
+        self._passed = passed
         self._source = source
         self._sink = sink
         self._at_end = at_end
@@ -112,6 +116,8 @@ class RecordRelay:
             return self._finish()
         if not is_sent:
             return Wants.SINK
+        if self._passed is not None:
+            self._passed(record, self._fds)
         self.moved += len(record)
         self.records += 1
         self.descriptors += len(self._fds)

@@ -5,9 +5,13 @@ copying       where somebody watches, or splice(2) is not to be had
 refusing      copying, where descriptors can come that nobody wants: they end the pair
 descriptor    descriptors go on with the byte that they came with
 record        records go on whole
+watched       descriptors and records go on as they came, and somebody is told what went through
 """
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Protocol
 
 from .channel import Channel
 from .descriptor_pump import DescriptorPump
@@ -56,6 +60,28 @@ def record_pumps(passes_fds: bool, near: Channel, far: Channel) -> Pumps:
         RecordRelay(near, far, far.end_sending, passes_fds=passes_fds, make_room=_make_room),
         RecordRelay(far, near, near.end_sending, passes_fds=passes_fds, make_room=_make_room),
     )
+
+
+class Watch(Protocol):
+    """Who is told of one pair: what the sinks have taken, and which side sends no more."""
+
+    def passed(self, is_clients: bool, data: bytes | memoryview, fds: list[int]) -> None: ...
+
+    def ended(self, is_clients: bool) -> None: ...
+
+
+def watched_pumps(watch: Watch, is_stream: bool, near: Channel, far: Channel) -> Pumps:
+    def one_way(source: Channel, sink: Channel, is_clients: bool) -> OneWay:
+        def at_end() -> None:
+            sink.end_sending()
+            watch.ended(is_clients)
+
+        passed = partial(watch.passed, is_clients)
+        if is_stream:
+            return DescriptorPump(source, sink, at_end, passed)
+        return RecordRelay(source, sink, at_end, passes_fds=True, make_room=_make_room, passed=passed)
+
+    return one_way(near, far, True), one_way(far, near, False)
 
 
 def _make_room(sink: Channel, size: int) -> bool:

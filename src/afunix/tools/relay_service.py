@@ -8,12 +8,13 @@ bytes move is part of that: by splice where nobody watches and no descriptor can
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..endpoints.base import Endpoint
 from ..kernel import activation
@@ -22,11 +23,13 @@ from ..kernel.fallbacks import is_forced
 from ..kernel.listener import Listener
 from ..kernel.pipes import PipePool
 from ..kernel.relay_pumps import (
+    Watch,
     copying_pumps,
     descriptor_pumps,
     record_pumps,
     refusing_pumps,
     splicing_pumps,
+    watched_pumps,
 )
 from ..kernel.relay_trail import RelayTrail
 from ..kernel.socket_types import type_word
@@ -53,6 +56,22 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LOOK_EVERY_S = 1.0
 
 
+class Watching(Protocol):
+    """Who is told of everything, and serves instead of another (`tap`). What it does may not raise."""
+
+    def opened(self, near: Channel) -> None:
+        """A client was accepted."""
+
+    def watch(self, near: Channel) -> Watch:
+        """Its connection is there; who is to be told what goes through?"""
+
+    def over(self, near: Channel, reason: Exception | None) -> None:
+        """It has ended, or had no connection; both ends are still open."""
+
+    def before_stop(self, stop: Callable[[], None]) -> None:
+        """Clients can still connect; from `stop()` on they cannot."""
+
+
 class RelayService:
     """One run of `relay` on one loop. The listeners are their owner's, but for the names, which go at the stop."""
 
@@ -68,8 +87,15 @@ class RelayService:
         *,
         on_pair_over: Callable[[int, int, int], None],
         on_look: Callable[[Relay | DatagramRelay], None] | None = None,
+        watching: Watching | None = None,
+        is_transparent: bool = False,
     ) -> None:
+        """`is_transparent`: nothing of ours is to be seen by the server, not even that it is a relay; so no circle is
+        found that goes through another relay.
+        """
         self._settings = settings
+        self._watching = watching
+        self._is_stopping = False
         self._listeners = listeners
         self._loop = loop
         self._observer = observer
@@ -84,7 +110,7 @@ class RelayService:
                 listener.let_descriptors_in()
         self._result = RelayResult()
         self._pool = PipePool()
-        self._trail = RelayTrail()
+        self._trail = None if is_transparent else RelayTrail()
         self._own_clients = 0  # connections of ours to ourselves that wait to be accepted, closed already
         self._endpoint = self._make_endpoint()
         self._is_dgram = listeners[0].type == socket.SOCK_DGRAM
@@ -171,8 +197,11 @@ class RelayService:
         return make_endpoint(settings.connect, dial)
 
     def _pumps_for(self, number: int) -> MakePumps:
-        settings = self._settings
-        if number != socket.SOCK_STREAM:
+        settings, watching = self._settings, self._watching
+        is_stream = number == socket.SOCK_STREAM
+        if watching is not None:
+            return lambda near, far: watched_pumps(watching.watch(near), is_stream, near, far)
+        if not is_stream:
             return partial(record_pumps, settings.pass_fds)
         if settings.pass_fds:
             return descriptor_pumps
@@ -247,7 +276,8 @@ class RelayService:
             channel.close()
             return
         try:
-            self._trail.must_be_new(channel, self._settings.connect, self._tcp_ends())
+            if self._trail is not None:
+                self._trail.must_be_new(channel, self._settings.connect, self._tcp_ends())
         except AddressError as error:
             self._on_turned_away(channel, error)
             self._on_finished(channel, PieceEnd.EOF)
@@ -255,6 +285,8 @@ class RelayService:
             return
         if self._idle is not None:
             self._idle.wake()
+        if self._watching is not None:
+            self._watching.opened(channel)
         self._relay.on_channel(channel)
 
     def _tcp_ends(self) -> Iterator[socket.SocketType]:
@@ -262,11 +294,15 @@ class RelayService:
         return (sock for sock in far_ends if is_tcp(sock))
 
     def _on_pair_over(self, duplex: Duplex) -> None:
+        if self._watching is not None:
+            self._watching.over(duplex.near, duplex.error)
         self._tell_closed(duplex.far)
         self._tell_pair_over(duplex.near.connection, duplex.up.moved, duplex.down.moved)
 
     def _on_turned_away(self, channel: Channel, error: Exception) -> None:
         self._result.unreachable += 1
+        if self._watching is not None:
+            self._watching.over(channel, error)
         self._on_unreachable(channel, error)
 
     def _on_shortage(self, error: Exception) -> None:
@@ -326,32 +362,47 @@ class RelayService:
         self._stop.give_up()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        """The first stops, or ends the draining; the second ends all."""
+        """The first stops, or ends the draining; the second ends all, or the draining, if that has no end of its own."""
         is_first = not self._result.signal_number
         self._result.signal_number = number
-        if not self._stop.has_begun:
+        if not self._is_stopping:
             self._begin_stop(Cause.SIGNAL, number.name)
-        elif is_first:
-            self._stop.end_drain()
+        elif is_first or (self._settings.drain_s == math.inf and not self._stop.is_ending):
+            self._end_drain()
         else:
             self._result.cause = Cause.SIGNAL
             self._result.is_forced = True
             self._stop.give_up()
 
     def _on_timeout(self) -> None:
-        if not self._stop.has_begun:
-            self._begin_stop(Cause.TIMEOUT, "--timeout")
+        self._begin_stop(Cause.TIMEOUT, "--timeout")
+        self._end_drain()
+
+    def _end_drain(self) -> None:
+        self._begin_now()
         self._stop.end_drain()
 
+    def stop(self, words: str) -> None:
+        """As by a signal, for a reason of our own; idempotent."""
+        self._begin_stop(Cause.OWN_REASON, words)
+
     def _begin_stop(self, cause: Cause, words: str) -> None:
-        if self._stop.has_begun:
+        if self._is_stopping:
             return
+        self._is_stopping = True
         self._result.cause = cause
         self._result.connected = self._acceptor.live
         if self._observer is not None:
             self._observer(Stopping(-1, words))
         activation.notify("STOPPING=1")
-        self._stop.begin()
+        if self._watching is not None:
+            self._watching.before_stop(self._begin_now)
+        else:
+            self._begin_now()
+
+    def _begin_now(self) -> None:
+        if not self._stop.has_begun:
+            self._stop.begin()
 
     def _on_end(self, bytes_lost: int) -> None:
         self._result.bytes_lost = bytes_lost

@@ -29,6 +29,7 @@ class Cause(Enum):
     OUTPUT_GONE = "the reader of STDOUT has gone"
     OUTPUT_FAILED = "STDOUT failed"
     ACCEPT_FAILED = "accept failed"
+    OWN_REASON = "nothing is left to be done"
     FAULT = "something failed that should not have"
 
 

@@ -48,7 +48,7 @@ class Stop:
         on_end: Callable[[int], None],
     ) -> None:
         self.has_begun = False
-        self._is_ending = False
+        self.is_ending = False
         self._has_ended = False
         self.left_behind: list[AfunixError] = []
         self.turned_away: TurnedAway | None = None
@@ -87,12 +87,12 @@ class Stop:
 
     def end_drain(self) -> None:
         """Let nobody talk any longer; harmless if that is so already."""
-        if self.has_begun and not self._is_ending:
+        if self.has_begun and not self.is_ending:
             self._end_conversations()
             self.go_on()
 
     def _end_conversations(self) -> None:
-        self._is_ending = True
+        self.is_ending = True
         if self._timer is not None:
             self._timer.cancel()
         self._acceptor.on_channel = self._on_late_channel

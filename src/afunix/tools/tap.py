@@ -1,0 +1,300 @@
+"""The work of `afunix tap PATH`: in front of a live socket, told of everything, and back.
+
+Values in, the events of `model.tapped` and the notices of `model.tap_notices` out, a RelayResult at the end. The
+conversations are the relay's business (`relay_service`), the names `tap_place`'s, and what happens if we are killed
+`tap_guardian`'s. Upstream each client is who it is; whoever we cannot be is refused, unless `as_me`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+from ..kernel import names
+from ..kernel.channel import Channel
+from ..kernel.descriptor_words import describe
+from ..kernel.front import Front
+from ..kernel.limits import raise_descriptor_limit
+from ..kernel.listener import Listener, Ownership
+from ..kernel.socket_types import type_word
+from ..model.address import Address
+from ..model.errors import AfunixError
+from ..model.events import Observer
+from ..model.standing import Standing
+from ..model.tap_notices import (
+    GuardianReplaced,
+    NotBack,
+    PathChanged,
+    ServerGone,
+    SteppedBack,
+    SteppedIn,
+    TapNotice,
+)
+from ..model.tapped import Beginning, Opened, Over, Said, SaidAll, Side, TapEvent
+from .relay_service import STOP_SIGNALS, RelayService
+from .relay_settings import RelayResult, RelaySettings
+from .tap_guardian import Guardian
+from .tap_place import Target, find, open_beside, step_in
+
+_STRAGGLERS_S = 0.2
+"""Who found our socket at the path before the swap back has connected by then."""
+
+_LOOK_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class TapSettings:
+    """The options of `tap`; `listen` is another name to stand under, None: in front of the path itself. `drain_s` is how
+    long conversations may go on after a stop; infinity: until they end.
+    """
+
+    path: Address
+    listen: Address | None = None
+    ownership: Ownership = field(default_factory=Ownership)
+    as_me: bool = False
+    max_clients: int | None = None
+    backlog: int | None = None
+    connect_timeout_s: float | None = None
+    drain_s: float = math.inf
+
+
+def tap(
+    settings: TapSettings,
+    *,
+    on_beginning: Callable[[Beginning], Callable[[TapEvent], None]],
+    alerts: Callable[[TapNotice], None],
+    observer_alerts: Observer | None = None,
+    on_unreachable: Callable[[Channel, Exception], None] = lambda channel, error: None,
+    on_ready: Callable[[Callable[[str], None]], None] = lambda stop: None,
+) -> RelayResult:
+    """Stand in front until a signal, the server's end, or somebody else's hand on the path. What `on_beginning` returns is
+    told each event, on the loop: it may neither wait nor raise. `on_ready(stop)` once clients come here; `stop(why)` ends
+    it as a signal would.
+
+    Raises:
+        AfunixError: it cannot be tapped; then nothing was changed.
+    """
+    max_clients = raise_descriptor_limit() // 2 if settings.max_clients is None else settings.max_clients
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    with ExitStack() as opened:
+        opened.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
+        target, listener, front = _open(settings, alerts, opened)
+        loop = asyncio.new_event_loop()
+        opened.callback(loop.close)
+        opened.callback(signal.pthread_sigmask, signal.SIG_BLOCK, STOP_SIGNALS)
+        beginning = Beginning(str(settings.path), type_word(listener.type), time.time_ns())
+        run = Tap(settings, target, listener, front, loop, on_beginning(beginning), alerts)
+        upstream = settings.path if front is None else front.second.address
+        service = RelayService(
+            RelaySettings(
+                (listener.address,),
+                upstream,
+                socket_type=beginning.socket_type,
+                connect_timeout_s=settings.connect_timeout_s,
+                drain_s=settings.drain_s,
+                pass_fds=True,
+                as_client=not settings.as_me,
+            ),
+            [listener],
+            loop,
+            max_clients,
+            None,
+            observer_alerts,
+            on_unreachable,
+            on_pair_over=lambda connection, up, down: None,
+            watching=run,
+            is_transparent=True,
+        )
+        opened.callback(run.close)
+
+        def start(*_: object) -> None:
+            run.step_in(service)
+            on_ready(service.stop)
+
+        return service.run(start, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
+
+
+def _open(
+    settings: TapSettings, alerts: Callable[[TapNotice], None], opened: ExitStack
+) -> tuple[Target | None, Listener, Front | None]:
+    if settings.listen is not None:
+        listener = Listener.open(
+            settings.listen, "stream", settings.ownership, backlog=settings.backlog, accepts_fds=True
+        )
+        opened.callback(listener.close)
+        return None, listener, None
+    target = find(settings.path, alerts)
+    opened.callback(target.close)
+    listener, front = open_beside(target, settings.backlog)
+    opened.callback(listener.close)
+    return target, listener, front
+
+
+class Tap:
+    """One run: who is told of each connection, and the names' keeper while it lasts. A `relay_service.Watching`."""
+
+    def __init__(
+        self,
+        settings: TapSettings,
+        target: Target | None,
+        listener: Listener,
+        front: Front | None,
+        loop: asyncio.AbstractEventLoop,
+        tell: Callable[[TapEvent], None],
+        alerts: Callable[[TapNotice], None],
+    ) -> None:
+        self._settings = settings
+        self._target = target
+        self._listener = listener
+        self._front = front
+        self._loop = loop
+        self._tell = tell
+        self._alerts = alerts
+        self._began_s = time.monotonic()
+        self._guardian: Guardian | None = None
+        self._is_in_front = False
+        self._live: set[int] = set()
+        self._service: RelayService | None = None
+
+    # The names
+
+    def step_in(self, service: RelayService) -> None:
+        """Guarded first, then swapped.
+
+        Raises:
+            AfunixError: as `tap_place.step_in` and `Guardian`.
+        """
+        self._service = service
+        if self._front is None:
+            return
+        self._start_guardian(self._front)
+        step_in(self._front)
+        self._is_in_front = True
+        self._alerts(SteppedIn(str(self._settings.path), str(self._front.second.address)))
+        self._loop.call_later(_LOOK_EVERY_S, self._look)
+
+    def _start_guardian(self, front: Front) -> None:
+        assert self._target is not None
+        self._guardian = Guardian(
+            front, self._listener.socket, self._target.pin, as_client=not self._settings.as_me
+        )
+        self._loop.add_reader(self._guardian.pidfd, self._on_guardian_gone)
+
+    def _on_guardian_gone(self) -> None:
+        self._release_guardian(Guardian.close)
+        if self._is_in_front and self._front is not None:
+            try:
+                self._start_guardian(self._front)
+            except AfunixError:
+                self._stop("there is no guardian")
+                return
+            assert self._guardian is not None
+            self._alerts(GuardianReplaced(self._guardian.pid))
+
+    def _release_guardian(self, how: Callable[[Guardian], None]) -> None:
+        guardian, self._guardian = self._guardian, None
+        if guardian is not None:
+            self._loop.remove_reader(guardian.pidfd)
+            how(guardian)
+
+    def _look(self) -> None:
+        """Is all as we left it? If not, nobody comes here any more, or nobody is there to be reached."""
+        if not self._is_in_front or self._front is None or self._target is None:
+            return
+        standing = self._front.standing()
+        if standing is not Standing.IN_FRONT:
+            self._alerts(PathChanged(str(self._settings.path), standing))
+            self._stop("the path has changed")
+        elif not self._target.is_live():
+            self._alerts(ServerGone(str(self._settings.path)))
+            self._stop("the server has gone")
+        else:
+            self._loop.call_later(_LOOK_EVERY_S, self._look)
+
+    def _stop(self, words: str) -> None:
+        if self._service is not None:
+            self._service.stop(words)
+
+    def step_back(self) -> None:
+        """Idempotent. What stands in the way is told, and the guardian is left to try once more."""
+        if not self._is_in_front or self._front is None:
+            return
+        self._is_in_front = False
+        try:
+            standing = self._front.step_back()
+        except OSError as error:
+            second = str(self._front.second.address)
+            self._alerts(NotBack(str(self._settings.path), second, f"{error.strerror}"))
+            return
+        self._alerts(SteppedBack(str(self._settings.path), standing, len(self._live)))
+
+    def before_stop(self, stop: Callable[[], None]) -> None:
+        self.step_back()
+        self._loop.call_later(_STRAGGLERS_S if self._front is not None else 0, stop)
+
+    def close(self) -> None:
+        self.step_back()
+        self._release_guardian(Guardian.dismiss)
+
+    # The conversations
+
+    def _now_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def opened(self, near: Channel) -> None:
+        peer = near.peer
+        user = names.user_name(peer.uid) if peer.is_known else None
+        command = names.comm_of(peer.pid) if peer.pid else None
+        self._live.add(near.connection)
+        self._tell(Opened(near.connection, self._now_s(), peer, user or "", command or ""))
+
+    def watch(self, near: Channel) -> PairWatch:
+        return PairWatch(near.connection, self._began_s, self._tell)
+
+    def over(self, near: Channel, reason: Exception | None) -> None:
+        self._live.discard(near.connection)
+        self._tell(Over(near.connection, self._now_s(), _words_of(reason)))
+        if isinstance(reason, ConnectionRefusedError):
+            self._loop.call_soon(self._look)
+
+
+class PairWatch:
+    """One conversation's events. A `kernel.relay_pumps.Watch`."""
+
+    __slots__ = ("_began_s", "_connection", "_tell")
+
+    def __init__(self, connection: int, began_s: float, tell: Callable[[TapEvent], None]) -> None:
+        self._connection = connection
+        self._began_s = began_s
+        self._tell = tell
+
+    def passed(self, is_clients: bool, data: bytes | memoryview, fds: list[int]) -> None:
+        self._tell(
+            Said(
+                self._connection,
+                time.monotonic() - self._began_s,
+                Side.CLIENT if is_clients else Side.SERVER,
+                bytes(data),
+                tuple(describe(fd) for fd in fds) if fds else (),
+            )
+        )
+
+    def ended(self, is_clients: bool) -> None:
+        side = Side.CLIENT if is_clients else Side.SERVER
+        self._tell(SaidAll(self._connection, time.monotonic() - self._began_s, side))
+
+
+def _words_of(reason: Exception | None) -> str:
+    if reason is None:
+        return ""
+    if isinstance(reason, AfunixError):
+        return f"refused: {reason}"
+    number = reason.errno if isinstance(reason, OSError) and reason.errno else 0
+    return os.strerror(number).lower() if number else str(reason)

@@ -1,0 +1,238 @@
+"""Getting in front of a live socket: what is at the path is looked at, a socket of ours is made beside it that is like
+it to clients, and what an earlier tap left behind is put right. Nothing is changed when this fails.
+
+Ours has the mode, the owner, the group and the access control list of the server's file, so whoever may connect to the
+one may connect to the other. The swap itself is `kernel.front`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from ..kernel import owners, sighting
+from ..kernel.front import Front, identity_of, second_base
+from ..kernel.listener import Listener, Ownership
+from ..kernel.pathname import Place, hold
+from ..kernel.socket_table import read_table
+from ..model.address import Address, AddressKind
+from ..model.errors import (
+    AddressError,
+    AddressInUseError,
+    AfunixError,
+    DeniedError,
+    NobodyListensError,
+    NoSuchSocketError,
+    NotASocketError,
+    WrongTypeError,
+    errno_name,
+)
+from ..model.escaping import quote
+from ..model.ownership import FileKind, Verdict, describe_holders, judge
+from ..model.socket_table import TableState
+from ..model.standing import Standing
+from ..model.tap_notices import LeftoverMended, TapNotice
+
+_ACL = "system.posix_acl_access"
+_NO_ACL = (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server's socket: where it is, pinned by `pin` (O_PATH), and its type. `close()` closes both descriptors."""
+
+    place: Place
+    pin: int
+    file: os.stat_result
+    socket_type: str
+
+    def is_live(self) -> bool:
+        """Does somebody still listen there? A server notices nothing of the question."""
+        return sighting.probe(self.pin) != errno.ECONNREFUSED
+
+    def close(self) -> None:
+        os.close(self.pin)
+        self.place.close()
+
+
+def find(path: Address, alerts: Callable[[TapNotice], None]) -> Target:
+    """The live stream or seqpacket socket at `path`; a symbolic link is followed. The caller closes it.
+
+    Raises:
+        AfunixError: there is none, it is no socket or of another type, nobody listens, or it is tapped already.
+    """
+    if path.kind is not AddressKind.PATHNAME:
+        raise AddressError(
+            f"{quote(str(path))} has no file that could be swapped: a path is expected",
+            hint="'tap --listen NEW ADDRESS' stands between under another name",
+        )
+    with ExitStack() as opened:
+        try:
+            place = hold(Address.pathname(os.path.realpath(path.name)))
+        except OSError as error:
+            raise _not_found(path, error) from None
+        opened.callback(place.close)
+        _mend_leftover(path, place, alerts)
+        try:
+            pin = os.open(place.base, sighting.PIN, dir_fd=place.directory)
+        except OSError as error:
+            raise _not_found(path, error) from None
+        opened.callback(os.close, pin)
+        file = os.fstat(pin)
+        kind = FileKind.of(file.st_mode)
+        if kind is not FileKind.SOCKET:
+            raise NotASocketError(f"{quote(str(path))} is {kind.value}, expected a socket")
+        target = Target(place, pin, file, _type_of(path, pin, file))
+        opened.pop_all()
+        return target
+
+
+def _not_found(path: Address, error: OSError) -> AfunixError:
+    number = error.errno or 0
+    kind = DeniedError if number in (errno.EACCES, errno.EPERM) else NoSuchSocketError
+    return kind(
+        f"{quote(str(path))} cannot be tapped: expected a live socket there, found none ({errno_name(number)})",
+        hint=f"'afunix check {path}' tells what is missing",
+        errno=number,
+    )
+
+
+def _type_of(path: Address, pin: int, file: os.stat_result) -> str:
+    answer = sighting.probe(pin)
+    if answer == errno.ECONNREFUSED:
+        raise NobodyListensError(
+            f"nobody listens on {quote(str(path))}: expected a live socket, found a stale file (ECONNREFUSED)",
+            hint=f"start its server first; 'afunix check {path}' tells more",
+            errno=answer,
+        )
+    if answer == errno.EACCES:
+        raise DeniedError(
+            f"{quote(str(path))} may not be connected to by uid {os.geteuid()} (EACCES): who taps it has to",
+            errno=answer,
+        )
+    if answer == 0:
+        raise WrongTypeError(
+            f"{quote(str(path))} is a datagram socket, expected stream or seqpacket: it has no connections (EPROTOTYPE)",
+            hint="'relay --type dgram' can stand between under another name",
+        )
+    for entry in read_table().sockets.values():
+        if entry.file is not None and entry.file.inode == file.st_ino & 0xFFFFFFFF:
+            if entry.state is TableState.UNCONNECTED:
+                raise NobodyListensError(
+                    f"the socket at {quote(str(path))} is bound, and does not listen yet: expected a live one"
+                )
+            if entry.state is TableState.LISTENING:
+                return entry.type
+    return "stream"
+
+
+def _mend_leftover(path: Address, place: Place, alerts: Callable[[TapNotice], None]) -> None:
+    """A socket under the second name is another tap's, or was left when a tap and its guardian were killed."""
+    second = place.beside(second_base(place.base))
+    with sighting.look_at(second) as beside, sighting.look_at(place) as here:
+        if judge(beside.seen) not in (Verdict.LIVE, Verdict.UNKNOWN):
+            return
+        holders = owners.holders_of_path(second.address.name)
+        if holders or judge(here.seen) is not Verdict.STALE:
+            raise AddressInUseError(
+                f"{quote(str(path))} is tapped already, by {describe_holders(holders)}:"
+                f" {quote(str(second.address))} is its server's socket, expected no such name (EEXIST)",
+                hint="stop that tap first",
+                errno=errno.EEXIST,
+            )
+        ours, theirs = identity_of(here.file), identity_of(beside.file)
+        assert ours is not None and theirs is not None
+        if Front(place, second, ours, theirs).step_back() is Standing.BACK:
+            alerts(LeftoverMended(str(path)))
+
+
+def open_beside(target: Target, backlog: int | None) -> tuple[Listener, Front]:
+    """Our socket, like the server's and ready, under the second name; the caller closes it.
+
+    Raises:
+        AfunixError: it cannot be made, or not like the server's.
+    """
+    place, file = target.place, target.file
+    second = place.beside(second_base(place.base))
+    try:
+        listener = Listener.open(
+            second.address,
+            target.socket_type,
+            Ownership(
+                stat.S_IMODE(file.st_mode),
+                None if file.st_uid == os.geteuid() else file.st_uid,
+                None if file.st_gid == os.getegid() else file.st_gid,
+            ),
+            backlog=backlog,
+            accepts_fds=True,
+        )
+    except DeniedError as error:
+        raise DeniedError(
+            f"{quote(str(place.address))} cannot be tapped: {error}",
+            hint=error.hint or "whoever taps makes a socket beside it, with its owner, group and mode",
+            errno=error.errno,
+        ) from None
+    try:
+        ours, theirs = second.stat(), identity_of(file)
+        _copy_acl(place, second)
+        identity = identity_of(ours)
+        assert identity is not None and theirs is not None
+        return listener, Front(place, second, identity, theirs)
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _copy_acl(source: Place, target: Place) -> None:
+    """Follows no link; a file system without lists has none to copy."""
+    try:
+        acl = os.getxattr(_through(source), _ACL, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NO_ACL:
+            return
+        raise
+    os.setxattr(_through(target), _ACL, acl, follow_symlinks=False)
+
+
+def _through(place: Place) -> bytes:
+    return b"/proc/self/fd/%d/%s" % (place.directory, place.base)
+
+
+def step_in(front: Front) -> None:
+    """Swap the names.
+
+    Raises:
+        AfunixError: the directory, or the file system, does not allow it, or the server was replaced meanwhile. Nothing
+            was changed.
+    """
+    path = quote(str(front.path.address))
+    try:
+        standing = front.step_in()
+    except OSError as error:
+        raise _explain(error, front) from None
+    if standing is not Standing.IN_FRONT:
+        raise AddressInUseError(
+            f"{path} was exchanged by another program while it was being tapped: {standing.value}"
+        )
+
+
+def _explain(error: OSError, front: Front) -> AfunixError:
+    number = error.errno or 0
+    path = quote(str(front.path.address))
+    if number in (errno.EPERM, errno.EACCES):
+        return DeniedError(
+            f"the names of {path} and of our socket beside it may not be swapped by uid {os.geteuid()}"
+            f" ({errno_name(number)}): expected the right to rename both",
+            hint="in a sticky directory (/tmp) only the owner of a file renames it: run it as that user, or as root",
+            errno=number,
+        )
+    return AfunixError(
+        f"the names of {path} and of our socket beside it cannot be swapped ({errno_name(number)}):"
+        " expected a file system with RENAME_EXCHANGE",
+        hint="'tap --listen NEW PATH' stands between under another name",
+        errno=number,
+    )
