@@ -70,6 +70,7 @@ PEERS = {
     "systemd-notify": Peer("systemd"),
     "systemd-socket-activate": Peer("systemd"),
     "tmux": Peer("tmux"),
+    "tshark": Peer("tshark"),
     "unshare": Peer("util-linux"),
     "zsh": Peer("zsh"),
 }

@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "Take clients on a socket; what they send goes to STDOUT.",
     "connect": "Connect to a socket: STDIN goes there, replies to STDOUT.",
     "relay": "Pass every connection to one address on to another.",
+    "tap": "Show what is said on a live socket, and record it.",
     "ls": "List the Unix sockets there are, with both ends of each connection.",
     "check": "Tell why a socket can or cannot be connected to.",
     "demo": "Show what happens between sockets, drawn from real calls.",
@@ -25,7 +26,7 @@ COMMANDS = {
 }
 
 
-_ON_ASYNCIO = ("serve", "relay")
+_ON_ASYNCIO = ("serve", "relay", "tap")
 
 
 class _Contents(click.Group):

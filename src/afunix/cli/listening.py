@@ -1,7 +1,7 @@
 """Options of the commands that listen, `serve` and `relay`: who may come, how many, and what the socket file is like.
 
 `listening_options` hands them to the command as one value, `listening`; what they mean is made from it when it is
-asked for. One spelling, one meaning; what contradicts itself is refused here.
+asked for. One spelling, one meaning; what contradicts itself is refused here. `tap` has some of them.
 """
 
 from __future__ import annotations
@@ -111,43 +111,54 @@ class Listening(NamedTuple):
 
 _ABOUT_FILES = ("--mode", "--owner", "--group", "--replace", "--keep")
 
-_OPTIONS = (
-    click.option(
+_OPTIONS = {
+    "max_clients": click.option(
         "--max-clients", type=int, metavar="N", callback=at_least_one, help="Others wait in the backlog."
     ),
-    click.option(
+    "max_per_user": click.option(
         "--max-per-user",
         type=int,
         metavar="N",
         callback=at_least_one,
         help="Others of that user are refused.",
     ),
-    click.option(
+    "allow": click.option(
         "--allow", multiple=True, metavar="RULE", help="Admit only: user:NAME group:NAME root me any."
     ),
-    click.option("--deny", multiple=True, metavar="RULE", help="Refuse, whatever is allowed."),
-    click.option("--mode", type=ModeType(), metavar="MODE", help="Of the socket file. [default: 0600]"),
-    click.option("--owner", metavar="USER", help="Of the socket file."),
-    click.option("--group", metavar="GROUP", help="Of the socket file."),
-    click.option("--replace", is_flag=True, help="Take over the path of a live socket."),
-    click.option("--keep", is_flag=True, help="Leave the socket file at the end."),
-    click.option(
+    "deny": click.option("--deny", multiple=True, metavar="RULE", help="Refuse, whatever is allowed."),
+    "mode": click.option(
+        "--mode", type=ModeType(), metavar="MODE", help="Of the socket file. [default: 0600]"
+    ),
+    "owner": click.option("--owner", metavar="USER", help="Of the socket file."),
+    "group": click.option("--group", metavar="GROUP", help="Of the socket file."),
+    "replace": click.option("--replace", is_flag=True, help="Take over the path of a live socket."),
+    "keep": click.option("--keep", is_flag=True, help="Leave the socket file at the end."),
+    "backlog": click.option(
         "--backlog", type=int, metavar="N", help="Clients that may wait. [default: the kernel's maximum]"
     ),
-    click.option(
+    "drain": click.option(
         "--drain", type=DURATION, metavar="T", help="At a stop, let conversations go on for up to T."
     ),
-)
+}
+
+
+def some_listening_options(*fields: str) -> Callable[[_Command], _Command]:
+    """The options of those fields of `Listening`, which the command gets as its argument `listening`."""
+
+    def add(command: _Command) -> _Command:
+        @functools.wraps(command)
+        def with_listening(*args: Any, **kwargs: Any) -> Any:
+            given = {name: kwargs.pop(name) for name in fields}
+            return command(*args, listening=Listening(**given), **kwargs)
+
+        for name, option in reversed(_OPTIONS.items()):
+            if name in fields:
+                with_listening = option(with_listening)
+        return with_listening  # type: ignore[return-value]
+
+    return add
 
 
 def listening_options(command: _Command) -> _Command:
-    """The options of `Listening`, which the command gets as its argument `listening`."""
-
-    @functools.wraps(command)
-    def with_listening(*args: Any, **kwargs: Any) -> Any:
-        given = {name: kwargs.pop(name) for name in Listening._fields}
-        return command(*args, listening=Listening(**given), **kwargs)
-
-    for option in reversed(_OPTIONS):
-        with_listening = option(with_listening)
-    return with_listening  # type: ignore[return-value]
+    """All the options of `Listening`, which the command gets as its argument `listening`."""
+    return some_listening_options(*Listening._fields)(command)

@@ -110,8 +110,15 @@ TYPE = click.Choice(list(TYPE_NUMBERS))
 
 def talk_options(command: _Command) -> _Command:
     """-q, -v and --trace: `quiet`, `verbose`, `trace`."""
+    trace = click.option(
+        "--trace", is_flag=True, help="Show every call on a socket with its result, on STDERR."
+    )
+    return loudness_options(trace(command))
+
+
+def loudness_options(command: _Command) -> _Command:
+    """-q and -v: `quiet`, `verbose`."""
     for option in (
-        click.option("--trace", is_flag=True, help="Show every call on a socket with its result, on STDERR."),
         click.option("-v", "--verbose", is_flag=True, help="Say what goes on, on STDERR."),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
     ):

@@ -30,6 +30,8 @@ SAME_FOR_ALL_HINT = "--as-client connects as each client, so that the server can
 class RelayNarration(Narration):
     """`unreachable(channel, error)` is told of each client that got no connection."""
 
+    same_for_all_hint = SAME_FOR_ALL_HINT
+
     def __init__(
         self,
         messages: Messages,
@@ -67,7 +69,7 @@ class RelayNarration(Narration):
         user = names.user_name(os.geteuid()) or str(os.geteuid())
         words = f"{quote(str(self._settings.connect))} sees {user} for everybody, whoever the client is"
         if os.geteuid() == 0:
-            self._messages.warn(words, SAME_FOR_ALL_HINT)
+            self._messages.warn(words, self.same_for_all_hint)
         else:
             self._messages.note(words)
 

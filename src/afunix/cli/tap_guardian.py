@@ -1,4 +1,4 @@
-"""`python -m afunix.cli.tap_guardian ORDERS`: what `afunix tap` starts beside itself. Not a command for people.
+"""What `afunix tap` starts beside itself (`tools.tap_guardian`), and what it has to say. Not a command for people.
 
 It says one line if it had to act: on STDERR, which is the killed tap's, so perhaps somebody reads it.
 """
@@ -6,7 +6,6 @@ It says one line if it had to act: on STDERR, which is the killed tap's, so perh
 from __future__ import annotations
 
 import os
-import sys
 
 from ..model.escaping import quote
 from ..tools.tap_guardian import guard
@@ -29,7 +28,3 @@ def _say(line: str) -> None:
         os.write(2, f"afunix: {line}\n".encode())
     except OSError:
         pass
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -1,7 +1,7 @@
-"""Two names of one directory swapped in one step: renameat2(2) with RENAME_EXCHANGE, Linux 3.15.
+"""What rename(2) cannot do: two names swapped in one step, and a name moved only to where nothing is. Linux 3.15.
 
-At no moment is either name missing, and who resolves one of them gets the one file or the other. Python has no name for
-the call. What the two files are is no question for this file.
+While two are swapped neither is missing, and who resolves one of them gets the one file or the other. Python has no name
+for renameat2(2). What the files are is no question for this file.
 """
 
 from __future__ import annotations
@@ -11,20 +11,34 @@ import errno
 import functools
 import os
 
+_RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 
 
-def exchange(directory: int, one: bytes, other: bytes) -> None:
-    """Swap what `one` and `other`, names in the open `directory`, lead to.
+def exchange(one_directory: int, one: bytes, other_directory: int, other: bytes) -> None:
+    """Swap what `one` and `other` lead to, each a name in an open directory.
 
     Raises:
         OSError: as renameat2(2) says, and then nothing was changed: ENOENT (one of them is missing), EINVAL (the file
-            system cannot do it), EACCES, EPERM (a sticky directory, and one of the two is not ours), EROFS; ENOSYS
-            where the C library has no name for it (glibc has since 2.28).
+            system cannot do it), EXDEV, EACCES, EPERM (a sticky directory, and one of the two is not ours), EROFS;
+            ENOSYS where the C library has no name for it (glibc has since 2.28).
     """
-    if _renameat2()(directory, one, directory, other, _RENAME_EXCHANGE) != 0:
+    _rename(one_directory, one, other_directory, other, _RENAME_EXCHANGE)
+
+
+def move(directory: int, old: bytes, new: bytes) -> None:
+    """Rename `old` to `new`, in one directory, replacing nothing.
+
+    Raises:
+        OSError: as `exchange`; EEXIST: there is a `new`.
+    """
+    _rename(directory, old, directory, new, _RENAME_NOREPLACE)
+
+
+def _rename(old_directory: int, old: bytes, new_directory: int, new: bytes, flags: int) -> None:
+    if _renameat2()(old_directory, old, new_directory, new, flags) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), one, None, other)
+        raise OSError(number, os.strerror(number), old, None, new)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -26,6 +26,7 @@ from ..kernel.listener import Listener, Ownership
 from ..kernel.socket_types import type_word
 from ..model.address import Address
 from ..model.errors import AfunixError
+from ..model.escaping import quote
 from ..model.events import Observer
 from ..model.standing import Standing
 from ..model.tap_notices import (
@@ -38,9 +39,11 @@ from ..model.tap_notices import (
     TapNotice,
 )
 from ..model.tapped import Beginning, Opened, Over, Said, SaidAll, Side, TapEvent
+from ..sinks.datagram_relay import DatagramRelay
+from ..sinks.relay import Relay
 from .relay_service import STOP_SIGNALS, RelayService
 from .relay_settings import RelayResult, RelaySettings
-from .tap_guardian import Guardian
+from .tap_guardian import Guardian, through
 from .tap_place import Target, find, open_beside, step_in
 
 _STRAGGLERS_S = 0.2
@@ -73,10 +76,11 @@ def tap(
     observer_alerts: Observer | None = None,
     on_unreachable: Callable[[Channel, Exception], None] = lambda channel, error: None,
     on_ready: Callable[[Callable[[str], None]], None] = lambda stop: None,
+    on_look: Callable[[Relay | DatagramRelay], None] | None = None,
 ) -> RelayResult:
     """Stand in front until a signal, the server's end, or somebody else's hand on the path. What `on_beginning` returns is
     told each event, on the loop: it may neither wait nor raise. `on_ready(stop)` once clients come here; `stop(why)` ends
-    it as a signal would.
+    it as a signal would, and may be called in any thread. `on_look` is as `relay`'s.
 
     Raises:
         AfunixError: it cannot be tapped; then nothing was changed.
@@ -91,7 +95,7 @@ def tap(
         opened.callback(signal.pthread_sigmask, signal.SIG_BLOCK, STOP_SIGNALS)
         beginning = Beginning(str(settings.path), type_word(listener.type), time.time_ns())
         run = Tap(settings, target, listener, front, loop, on_beginning(beginning), alerts)
-        upstream = settings.path if front is None else front.second.address
+        upstream = settings.path if front is None else through(front.pin)
         service = RelayService(
             RelaySettings(
                 (listener.address,),
@@ -109,6 +113,7 @@ def tap(
             observer_alerts,
             on_unreachable,
             on_pair_over=lambda connection, up, down: None,
+            on_look=on_look,
             watching=run,
             is_transparent=True,
         )
@@ -116,9 +121,14 @@ def tap(
 
         def start(*_: object) -> None:
             run.step_in(service)
-            on_ready(service.stop)
+            on_ready(partial(_stop_from_anywhere, loop, service))
 
         return service.run(start, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
+
+
+def _stop_from_anywhere(loop: asyncio.AbstractEventLoop, service: RelayService, words: str) -> None:
+    with suppress(RuntimeError):  # the loop is closed: it has ended
+        loop.call_soon_threadsafe(service.stop, words)
 
 
 def _open(
@@ -133,6 +143,7 @@ def _open(
     target = find(settings.path, alerts)
     opened.callback(target.close)
     listener, front = open_beside(target, settings.backlog)
+    opened.callback(os.close, front.our_pin)
     opened.callback(listener.close)
     return target, listener, front
 
@@ -160,6 +171,7 @@ class Tap:
         self._began_s = time.monotonic()
         self._guardian: Guardian | None = None
         self._is_in_front = False
+        self._has_failed = False
         self._live: set[int] = set()
         self._service: RelayService | None = None
 
@@ -175,16 +187,22 @@ class Tap:
         if self._front is None:
             return
         self._start_guardian(self._front)
-        step_in(self._front)
         self._is_in_front = True
+        try:
+            step_in(self._front)
+        except BaseException:
+            self._undo(self._front)
+            raise
         self._alerts(SteppedIn(str(self._settings.path), str(self._front.second.address)))
         self._loop.call_later(_LOOK_EVERY_S, self._look)
 
+    def _undo(self, front: Front) -> None:
+        with suppress(OSError):
+            front.step_back()
+            self._is_in_front = False
+
     def _start_guardian(self, front: Front) -> None:
-        assert self._target is not None
-        self._guardian = Guardian(
-            front, self._listener.socket, self._target.pin, as_client=not self._settings.as_me
-        )
+        self._guardian = Guardian(front, self._listener.socket, as_client=not self._settings.as_me)
         self._loop.add_reader(self._guardian.pidfd, self._on_guardian_gone)
 
     def _on_guardian_gone(self) -> None:
@@ -222,26 +240,41 @@ class Tap:
         if self._service is not None:
             self._service.stop(words)
 
-    def step_back(self) -> None:
-        """Idempotent. What stands in the way is told, and the guardian is left to try once more."""
+    def step_back(self) -> bool:
+        """False: something stands in the way, which is told once. Idempotent."""
         if not self._is_in_front or self._front is None:
-            return
-        self._is_in_front = False
+            return True
+        path = str(self._settings.path)
         try:
             standing = self._front.step_back()
         except OSError as error:
-            second = str(self._front.second.address)
-            self._alerts(NotBack(str(self._settings.path), second, f"{error.strerror}"))
-            return
-        self._alerts(SteppedBack(str(self._settings.path), standing, len(self._live)))
+            if not self._has_failed:
+                self._has_failed = True
+                self._alerts(NotBack(path, str(self._front.second.address), f"{error.strerror}"))
+            return False
+        self._is_in_front = False
+        if self._guardian is not None:
+            self._guardian.say_back()
+        self._alerts(SteppedBack(path, standing, len(self._live)))
+        return True
 
     def before_stop(self, stop: Callable[[], None]) -> None:
-        self.step_back()
-        self._loop.call_later(_STRAGGLERS_S if self._front is not None else 0, stop)
+        """As long as we cannot step back we go on: PATH leads nowhere else."""
+        if self._front is None:
+            stop()
+        elif self.step_back():
+            self._loop.call_later(_STRAGGLERS_S, self._stop_now, stop)
+        else:
+            self._loop.call_later(_LOOK_EVERY_S, self.before_stop, stop)
+
+    def _stop_now(self, stop: Callable[[], None]) -> None:
+        """Who waits is accepted now, and nobody else comes: there is nothing left to guard."""
+        stop()
+        self._release_guardian(Guardian.dismiss)
 
     def close(self) -> None:
-        self.step_back()
-        self._release_guardian(Guardian.dismiss)
+        """If the path cannot be put back, that is left to the guardian."""
+        self._release_guardian(Guardian.dismiss if self.step_back() else Guardian.leave)
 
     # The conversations
 
@@ -260,6 +293,8 @@ class Tap:
 
     def over(self, near: Channel, reason: Exception | None) -> None:
         self._live.discard(near.connection)
+        if isinstance(reason, AfunixError) and self._front is not None:
+            _name(reason, str(through(self._front.pin)), str(self._settings.path))
         self._tell(Over(near.connection, self._now_s(), _words_of(reason)))
         if isinstance(reason, ConnectionRefusedError):
             self._loop.call_soon(self._look)
@@ -289,6 +324,13 @@ class PairWatch:
     def ended(self, is_clients: bool) -> None:
         side = Side.CLIENT if is_clients else Side.SERVER
         self._tell(SaidAll(self._connection, time.monotonic() - self._began_s, side))
+
+
+def _name(error: AfunixError, through: str, path: str) -> None:
+    """What we connect to has no name that means anything to others."""
+    error.message = error.message.replace(quote(through), quote(path))
+    if error.hint is not None:
+        error.hint = error.hint.replace(through, path)
 
 
 def _words_of(reason: Exception | None) -> str:

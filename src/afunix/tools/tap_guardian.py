@@ -1,11 +1,12 @@
 """The process that puts the path back if the tap is killed, and what it does then.
 
 It has the tap's listening socket, too, so that whoever connects between the kill and the swap waits in its queue and is
-served: it relays those, unwatched, until they have all gone. Conversations that the killed tap had are lost with it.
+served: it relays those, unwatched, until they have all gone. Conversations that the killed tap had are lost with it. If
+the names cannot be swapped it goes on like that, and tries again and again.
 
 Start it before the swap: from then on there is no moment in which a SIGKILL leaves the path to nobody. It reads a pipe
-that only the tap holds open: a byte means that it is not needed, the end that the tap has gone. A session of its own
-keeps the terminal's signals away from it.
+that only the tap holds open, and whose end says that the tap has gone. A session of its own keeps the terminal's signals
+away from it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from ..kernel.front import Front
 from ..kernel.pathname import Place
@@ -26,18 +28,24 @@ from ..model.errors import AfunixError
 from ..model.standing import Identity, Standing
 
 READY_PATIENCE_S = 10.0
-_READY, _DISMISSED = b"!", b"."
+_READY, _BACK, _DISMISSED = b"!", b"<", b"."
 _STRAGGLERS_S = 1.0
 """Who found our socket at the path before the swap has connected by then."""
 
-_MODULE = "afunix.cli.tap_guardian"
+_RETRY_S = 1.0
+
+_START = "import sys; sys.path[:] = sys.argv[2:]; from afunix.cli.tap_guardian import main; main(sys.argv[1])"
+"""With our own path, so that nothing of the current directory, which may be /tmp, becomes part of it (`-P`)."""
+
+_ISOLATION = "-I" if sys.flags.ignore_environment else "-P"
+
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 
 
 class Guardian:
     """A running guardian. `dismiss()` ends it without a step; if nobody does, it acts when this process has ended."""
 
-    def __init__(self, front: Front, listener: socket.SocketType, pin: int, *, as_client: bool) -> None:
+    def __init__(self, front: Front, listener: socket.SocketType, *, as_client: bool) -> None:
         """Returns once it is ready.
 
         Raises:
@@ -45,7 +53,7 @@ class Guardian:
         """
         lease, self._lease = os.pipe2(os.O_CLOEXEC)
         ready, told = os.pipe2(os.O_CLOEXEC)
-        told_fds = (front.path.directory, pin, listener.fileno(), lease, told)
+        told_fds = (front.path.directory, front.pin, front.our_pin, listener.fileno(), lease, told)
         orders = {
             "path": os.fsdecode(front.path.address.name),
             "second": os.fsdecode(front.second.address.name),
@@ -56,7 +64,14 @@ class Guardian:
         }
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", _MODULE, json.dumps(orders)],
+                [
+                    sys.executable,
+                    _ISOLATION,
+                    "-c",
+                    _START,
+                    json.dumps(orders),
+                    *map(os.path.abspath, sys.path),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=told_fds,
@@ -77,26 +92,37 @@ class Guardian:
         self.pidfd = os.pidfd_open(self.pid)
 
     def _wait_ready(self, ready: int) -> None:
-        if select.select([ready], [], [], READY_PATIENCE_S)[0] and os.read(ready, 1) == _READY:
+        poll = select.poll()
+        poll.register(ready, select.POLLIN)
+        if poll.poll(READY_PATIENCE_S * 1000) and os.read(ready, 1) == _READY:
             return
         self._process.kill()
         status = self._process.wait()
         os.close(self._lease)
         raise AfunixError(f"the tap's guardian does not start: status {status}, expected it to be ready")
 
+    def say_back(self) -> None:
+        """The path is back, and may be in other hands from now on: it is to serve who waits, but not to touch a name."""
+        self._tell(_BACK)
+
     def dismiss(self) -> None:
         """It ends, and does nothing; harmless if it has ended."""
-        try:
-            os.write(self._lease, _DISMISSED)
-        except BrokenPipeError:
-            pass
+        self._tell(_DISMISSED)
         self.close()
+
+    def _tell(self, word: bytes) -> None:
+        with suppress(BrokenPipeError):
+            os.write(self._lease, word)
 
     def close(self) -> None:
         """Wait for its end, which a dismissed or a killed one comes to at once."""
+        self.leave()
+        self._process.wait()
+
+    def leave(self) -> None:
+        """It acts now, and we wait for nothing."""
         os.close(self._lease)
         os.close(self.pidfd)
-        self._process.wait()
 
 
 def guard(
@@ -106,26 +132,29 @@ def guard(
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
     given = json.loads(orders)
-    directory, _pin, listener, lease, ready = given["fds"]
-    path, second = given["path"], given["second"]
+    directory, pin, our_pin, listener, lease, ready = given["fds"]
     front = Front(
-        _place(path, directory),
-        _place(second, directory),
+        _place(given["path"], directory),
+        _place(given["second"], directory),
         Identity(*given["ours"]),
         Identity(*given["theirs"]),
+        pin,
+        our_pin,
     )
-    os.write(ready, _READY)
+    with suppress(BrokenPipeError):  # killed before we were there: then we act
+        os.write(ready, _READY)
     os.close(ready)
-    if os.read(lease, 1) == _DISMISSED:
+    from . import relay_service  # now, while there is time, and the files are there
+
+    del relay_service
+    words = os.read(lease, 1)
+    while words and words[-1:] != _DISMISSED and (more := os.read(lease, 1)):
+        words += more
+    if words[-1:] == _DISMISSED:
         return
-    try:
-        standing = front.step_back()
-    except OSError as error:
-        say_failure(error)
-        return
-    if standing is Standing.BACK:
-        say(path)
-        serve_stragglers(path, listener, as_client=given["as_client"])
+    keeper = Keeper(front, say, say_failure, is_back=_BACK in words)
+    keeper.try_back()
+    serve_stragglers(keeper, listener, as_client=given["as_client"])
 
 
 def _place(path: str, directory: int) -> Place:
@@ -133,7 +162,40 @@ def _place(path: str, directory: int) -> Place:
     return Place(Address.pathname(name), directory, os.path.basename(name))
 
 
-def serve_stragglers(path: str, listener_fd: int, *, as_client: bool) -> None:
+class Keeper:
+    """Puts the path back, and says so, or, once, why that cannot be."""
+
+    def __init__(
+        self,
+        front: Front,
+        say: Callable[[str], None],
+        say_failure: Callable[[AfunixError | OSError], None],
+        *,
+        is_back: bool,
+    ) -> None:
+        self.front = front
+        self.is_back = is_back
+        self._say = say
+        self._say_failure = say_failure
+        self._has_failed = False
+
+    def try_back(self) -> bool:
+        if self.is_back:
+            return True
+        try:
+            standing = self.front.step_back()
+        except OSError as error:
+            if not self._has_failed:
+                self._say_failure(error)
+            self._has_failed = True
+            return False
+        self.is_back = True
+        if standing is Standing.BACK:
+            self._say(str(self.front.path.address))
+        return True
+
+
+def serve_stragglers(keeper: Keeper, listener_fd: int, *, as_client: bool) -> None:
     """Who waits in the queue gets to the server all the same, and as long a conversation as he likes."""
     import asyncio
     import math
@@ -144,17 +206,26 @@ def serve_stragglers(path: str, listener_fd: int, *, as_client: bool) -> None:
     from .relay_settings import RelaySettings
 
     sock = socket.socket(fileno=listener_fd)
-    address = Address.pathname(os.fsencode(path))
+    address = keeper.front.path.address
     listener = Listener.take(address, sock)
     settings = RelaySettings(
         (address,),
-        address,
+        through(keeper.front.pin),
         socket_type=type_word(type_of(sock)),
         pass_fds=True,
         as_client=as_client,
         drain_s=math.inf,
     )
     loop = asyncio.new_event_loop()
+
+    def stop() -> None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RD)
+        service.stop("nobody comes here any more")
+
+    def go_on() -> None:
+        loop.call_later(*((_STRAGGLERS_S, stop) if keeper.try_back() else (_RETRY_S, go_on)))
+
     try:
         service = RelayService(
             settings,
@@ -167,8 +238,12 @@ def serve_stragglers(path: str, listener_fd: int, *, as_client: bool) -> None:
             on_pair_over=lambda connection, up, down: None,
             is_transparent=True,
         )
-        loop.call_later(_STRAGGLERS_S, service.stop, "nobody comes here any more")
-        service.run(lambda listeners, relay: None, lambda: None)
+        service.run(lambda listeners, relay: go_on(), lambda: None)
     finally:
         listener.close()
         loop.close()
+
+
+def through(pin: int) -> Address:
+    """What connects to the socket file that `pin` holds, whatever its name is, or if it has none any more."""
+    return Address.pathname(f"/proc/self/fd/{pin}")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ..kernel import owners, sighting
@@ -146,12 +146,22 @@ def _mend_leftover(path: Address, place: Place, alerts: Callable[[TapNotice], No
             )
         ours, theirs = identity_of(here.file), identity_of(beside.file)
         assert ours is not None and theirs is not None
-        if Front(place, second, ours, theirs).step_back() is Standing.BACK:
-            alerts(LeftoverMended(str(path)))
+        with _pinned(place) as our_pin, _pinned(second) as pin:
+            if Front(place, second, ours, theirs, pin, our_pin).step_back() is Standing.BACK:
+                alerts(LeftoverMended(str(path)))
+
+
+@contextmanager
+def _pinned(place: Place) -> Iterator[int]:
+    fd = os.open(place.base, sighting.PIN, dir_fd=place.directory)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def open_beside(target: Target, backlog: int | None) -> tuple[Listener, Front]:
-    """Our socket, like the server's and ready, under the second name; the caller closes it.
+    """Our socket, like the server's and ready, under the second name; the caller closes it, and the Front's `our_pin`.
 
     Raises:
         AfunixError: it cannot be made, or not like the server's.
@@ -177,11 +187,11 @@ def open_beside(target: Target, backlog: int | None) -> tuple[Listener, Front]:
             errno=error.errno,
         ) from None
     try:
-        ours, theirs = second.stat(), identity_of(file)
         _copy_acl(place, second)
-        identity = identity_of(ours)
-        assert identity is not None and theirs is not None
-        return listener, Front(place, second, identity, theirs)
+        our_pin = os.open(second.base, sighting.PIN, dir_fd=second.directory)
+        ours, theirs = identity_of(os.fstat(our_pin)), identity_of(file)
+        assert ours is not None and theirs is not None
+        return listener, Front(place, second, ours, theirs, target.pin, our_pin)
     except BaseException:
         listener.close()
         raise
