@@ -53,7 +53,9 @@ def explain_refused(error: OSError, count: int) -> OSError:
     """`error` of a send with `count` descriptors, in words where it is about those."""
     if not count or error.errno not in _WORDS:
         return error
-    return OSError(error.errno, f"{counted(count, 'descriptor')} could not be passed on: {_WORDS[error.errno]}")
+    return OSError(
+        error.errno, f"{counted(count, 'descriptor')} could not be passed on: {_WORDS[error.errno]}"
+    )
 
 
 _WORDS = {

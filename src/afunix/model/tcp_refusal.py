@@ -1,14 +1,14 @@
 """Why a TCP end cannot be had: what the system said becomes the error that a person reads. Pure.
 
-    connecting    ECONNREFUSED                          NobodyListensError
-                  ETIMEDOUT                             TimedOutError
-                  EACCES EPERM                          DeniedError
-                  ENETUNREACH EHOSTUNREACH, others      AfunixError
-    a name        EAI_NONAME EAI_NODATA …               NoSuchSocketError
-                  EAI_AGAIN                             TimedOutError: its name server does not answer
-    binding       EADDRINUSE                            AddressInUseError, by whom
-                  EACCES                                DeniedError: the port is a privileged one
-                  EADDRNOTAVAIL                         AddressError: not an address of this machine
+connecting    ECONNREFUSED                          NobodyListensError
+              ETIMEDOUT                             TimedOutError
+              EACCES EPERM                          DeniedError
+              ENETUNREACH EHOSTUNREACH, others      AfunixError
+a name        EAI_NONAME EAI_NODATA …               NoSuchSocketError
+              EAI_AGAIN                             TimedOutError: its name server does not answer
+binding       EADDRINUSE                            AddressInUseError, by whom
+              EACCES                                DeniedError: the port is a privileged one
+              EADDRNOTAVAIL                         AddressError: not an address of this machine
 """
 
 from __future__ import annotations
