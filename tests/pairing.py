@@ -69,7 +69,7 @@ class Between:
     def __init__(self, loop: HandTurned, stack: ExitStack, make: MakePump = copying, **options: Any) -> None:
         self.loop = loop
         self.over: list[tuple[Duplex, int]] = []
-        self.on_over: Callable[[Duplex], None] = lambda duplex: None
+        self.on_over: Callable[[Duplex], object] = lambda duplex: None
         self.pool = PipePool()
         self.set = DuplexSet(loop, self._note, **options)
         self._make = make

@@ -227,5 +227,9 @@ def test_status_line_is_never_longer_than_the_terminal_is_wide_now(
 
 def test_status_line_that_a_narrower_terminal_has_wrapped_is_erased_whole() -> None:
     """The cursor waits in its first cell, where a terminal that wraps it anew keeps it; what is below goes, too."""
-    shown = on_a_terminal(lambda: (messages.show_status("one"), messages.show_status("")))
-    assert shown == b"\r\x1b[Jone\r\r\x1b[J"
+
+    def show_and_erase() -> None:
+        messages.show_status("one")
+        messages.show_status("")
+
+    assert on_a_terminal(show_and_erase) == b"\r\x1b[Jone\r\r\x1b[J"

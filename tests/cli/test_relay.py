@@ -418,6 +418,40 @@ def shown(terminal: int, until: str) -> str:
     return words.decode()
 
 
+# A host that says nothing
+
+
+@contextmanager
+def logging_in(ends: str, sock_dir: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`afunix relay ENDS`, with {far} for a path on a host whose sshd says nothing, while it waits for the login."""
+    pytest.importorskip("asyncssh")
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        far = f"ssh:{LOOPBACK}:{silent.getsockname()[1]}:/s"
+        silent.settimeout(PATIENCE_S)
+        words = ends.format(far=far).split()
+        process = start("relay", "-q", *words, cwd=sock_dir, env=environment(HOME=sock_dir))
+        try:
+            with silent.accept()[0]:
+                yield process
+        finally:
+            end_for_good(process)
+
+
+@pytest.mark.parametrize("ends", ["l {far}", "{far} up"])
+def test_relay_that_is_stopped_while_it_logs_in_has_ended_whole(sock_dir: str, ends: str) -> None:
+    with logging_in(ends, sock_dir) as process:
+        assert stop(process) == Ended(0, b"", "")
+    assert os.listdir(sock_dir) == []
+
+
+def test_what_clients_sent_while_it_logged_in_is_lost_and_said(sock_dir: str) -> None:
+    with logging_in("l {far}", sock_dir) as process, socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"{sock_dir}/l")
+        client.send(b"hello")
+        end = stop(process)
+    assert (end.status, "error: 5 bytes could not be handed on" in end.err) == (8, True), end.err
+
+
 # STDIN and STDOUT as one side
 
 
@@ -527,7 +561,7 @@ _NO_SENSE = {
     "-": "a relay has two ends",
     "a fd:3": "CONNECT is a server to connect to",
     "- a b": "'-' is one client",
-    "tcp:127.0.0.1:4 tcp:127.0.0.1:5": "neither 'tcp:127.0.0.1:4' nor 'tcp:127.0.0.1:5' is a socket of this machine's own kind",
+    "tcp:127.0.0.1:4 tcp:127.0.0.1:5": "neither 'tcp:127.0.0.1:4' nor 'tcp:127.0.0.1:5' is a socket of",
     "--pass-fds a tcp:127.0.0.1:5": "--pass-fds is between two Unix sockets, and 'tcp:127.0.0.1:5' is none",
     "--as-client - a": "--as-client is between two Unix sockets, and '-' is none",
     "--type dgram a tcp:127.0.0.1:5": "--type dgram keeps records",

@@ -605,7 +605,8 @@ def test_two_signals_at_once_kill_and_remove_the_path(sock_dir: str, options: li
             service.process.send_signal(number)
         end = ended(service.process)
         assert end.status in (-signal.SIGINT, -signal.SIGTERM)  # the kernel says in which order they come
-        assert end.err == ""
+        # Were they read already? Then they are lost, without the end of their line.
+        assert end.err in ("", "afunix: error: 2 bytes could not be handed on before the end\n")
     assert os.listdir(sock_dir) == []
 
 

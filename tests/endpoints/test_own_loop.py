@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from tests.program import PATIENCE_S
 
-from afunix.endpoints.own_loop import OwnLoop
+from afunix.endpoints.own_loop import Interrupted, OwnLoop
 from afunix.model.errors import AfunixError
 
 
@@ -50,11 +50,22 @@ def test_pending_stop_signal_ends_a_wait(own: OwnLoop) -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     try:
         signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(AfunixError, match="interrupted"):
+        with pytest.raises(Interrupted):
             own.wait(never())
         assert signal.sigtimedwait([signal.SIGTERM], 0) is not None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def test_signal_that_is_ignored_ends_no_wait(own: OwnLoop) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    try:
+        signal.raise_signal(signal.SIGHUP)
+        assert own.wait(asyncio.sleep(0.2, "done")) == "done"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_close_cancels_what_is_under_way(own: OwnLoop) -> None:

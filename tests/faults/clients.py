@@ -1,4 +1,4 @@
-"""Clients and squatters of another uid, as a program of their own: `python clients.py ACT UID PATH …`.
+"""Clients, squatters and servers of another uid, as a program of their own: `python clients.py ACT UID PATH …`.
 
 It starts with the rights of the tests, becomes UID (and no group but those given), then acts. What it found goes
 to STDOUT as JSON. It stands alone: nothing of the project is imported.
@@ -6,6 +6,7 @@ to STDOUT as JSON. It stands alone: nothing of the project is imported.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -13,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from errno import errorcode
@@ -63,13 +65,9 @@ def say(path: str, words: str) -> None:
 
 def squat(path: str) -> None:
     """Listen there, open to everybody; say so, take one client, tell what it sent."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(kernel_name(path))
-        if not path.startswith("@"):
-            os.chmod(path, 0o666)
-        listener.listen()
+    with listener(path) as squatter:
         tell("ready")
-        sock, _ = listener.accept()
+        sock, _ = squatter.accept()
         with sock:
             received = b""
             try:
@@ -78,6 +76,59 @@ def squat(path: str) -> None:
             except ConnectionResetError:
                 pass
         tell({"received": received.decode()})
+
+
+def talk(path: str, size: str) -> None:
+    """Connect, send SIZE random bytes while what comes is read to its end; the two hashes."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(kernel_name(path))
+        exchange(sock, int(size))
+
+
+def answer(path: str, size: str) -> None:
+    """Listen, and do the same with the client that comes."""
+    with listener(path) as sock:
+        tell("ready")
+        connection, _ = sock.accept()
+        with connection:
+            exchange(connection, int(size))
+
+
+def listener(path: str) -> socket.socket:
+    """Open to everybody."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(kernel_name(path))
+    if not path.startswith("@"):
+        os.chmod(path, 0o666)
+    sock.listen()
+    return sock
+
+
+def exchange(sock: socket.socket, size: int) -> None:
+    """Both ways at once. Nothing is kept: each piece is hashed as it goes or comes."""
+    received = hashlib.sha256()
+    sent: list[str] = []
+    sender = threading.Thread(target=lambda: sent.append(pour(sock, size)))
+    sender.start()
+    buffer = memoryview(bytearray(1 << 18))
+    count = 0
+    while got := sock.recv_into(buffer):
+        received.update(buffer[:got])
+        count += got
+    sender.join()
+    tell({"sent": sent[0], "received": received.hexdigest(), "count": count})
+
+
+def pour(sock: socket.socket, size: int) -> str:
+    """No two pieces are alike, so a missing or a moved one shows."""
+    sha256 = hashlib.sha256()
+    block = os.urandom(1 << 18)
+    for start in range(0, size, len(block)):
+        piece = (b"%016d" % start + block[16:])[: size - start]
+        sha256.update(piece)
+        sock.sendall(piece)
+    sock.shutdown(socket.SHUT_WR)
+    return sha256.hexdigest()
 
 
 def crowd(path: str, count: str, size: str) -> None:
@@ -117,6 +168,8 @@ ACTS: dict[str, Callable[..., None]] = {
     "knock": knock,
     "say": say,
     "squat": squat,
+    "talk": talk,
+    "answer": answer,
     "crowd": crowd,
     "limit": limit,
 }

@@ -1,4 +1,4 @@
-"""A running `afunix serve`, and how a test waits for things without sleeping.
+"""A running `afunix serve` or `afunix relay`, and how a test waits for things without sleeping.
 
 Readiness is what the program says itself, by sd_notify(3), so no test asks "is it there yet". Its STDOUT is read
 all the time by a thread, its STDERR is a file. Leaving the `with` kills what is left.
@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from tests.faults.users import User
 from tests.program import PATIENCE_S, Ended
@@ -92,8 +92,10 @@ class Notices:
         self._sock.close()
 
 
-class Serve:
-    """`afunix serve ARGS` as `user`, ready when the `with` is entered."""
+class Running:
+    """`afunix COMMAND ARGS` as `user`, ready when the `with` is entered."""
+
+    command: ClassVar[str]
 
     def __init__(
         self,
@@ -115,7 +117,7 @@ class Serve:
             read_fd, stdout = os.pipe()
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("env", {})["NOTIFY_SOCKET"] = self._notices.name
-        self.process = start("serve", *args, prefix=prefix, stdout=stdout, stderr=self._err, **options)
+        self.process = start(self.command, *args, prefix=prefix, stdout=stdout, stderr=self._err, **options)
         if read_fd >= 0:
             os.close(stdout)
         self.out = Drain(read_fd) if read_fd >= 0 else None
@@ -129,7 +131,7 @@ class Serve:
     def pid(self) -> int:
         return self.process.pid
 
-    def __enter__(self) -> Serve:
+    def __enter__(self) -> Self:
         return self
 
     def wait_for_out(self, is_there: Callable[[bytes], bool]) -> bytes:
@@ -165,6 +167,14 @@ class Serve:
             self.out.end()
         self._notices.close()
         self._err.close()
+
+
+class Serve(Running):
+    command = "serve"
+
+
+class Relay(Running):
+    command = "relay"
 
 
 def connected(path: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
@@ -218,6 +228,15 @@ def descriptors(pid: int) -> int:
 def resident_bytes(pid: int) -> int:
     with open(f"/proc/{pid}/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def proportional_bytes(pid: int) -> int:
+    """Its memory, and its share of what it has in common with others (PSS, proc_pid_smaps(5))."""
+    with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+        for line in file:
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    raise AssertionError("a kernel without Pss")
 
 
 def identity(path: str) -> tuple[int, int, int, int, int]:

@@ -35,15 +35,22 @@ def running(act: str, uid: int, *args: str, groups: Iterable[int] = ()) -> Itera
 @contextmanager
 def squatting(uid: int, path: str) -> Iterator[subprocess.Popen[bytes]]:
     """Entered once it listens."""
-    with running("squat", uid, path) as process:
+    with listening("squat", uid, path) as process:
+        yield process
+
+
+@contextmanager
+def listening(act: str, uid: int, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+    """An act that says when it listens, entered then."""
+    with running(act, uid, *args) as process:
         assert process.stdout is not None
         assert process.stdout.read(8) == b'"ready"\n'
         yield process
 
 
-def finish(process: subprocess.Popen[bytes]) -> Any:
+def finish(process: subprocess.Popen[bytes], patience_s: float = PATIENCE_S * 3) -> Any:
     """End its STDIN, wait for its end; what it found out."""
-    out, _ = process.communicate(timeout=PATIENCE_S * 3)
+    out, _ = process.communicate(timeout=patience_s)
     assert process.returncode == 0
     return json.loads(out) if out else None
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from tests.faults.running import Relay
+from tests.faults.users import User
 from tests.peers import require
 from tests.program import PATIENCE_S, environment
 from tests.relaying import relaying
@@ -146,10 +148,11 @@ def test_datagrams_are_answered_through_a_relay(sock_dir: str) -> None:
 class Bus:
     """A client of a D-Bus daemon that has agreed to be sent descriptors; `name` is its own there."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, uid: int) -> None:
+        """`uid` is who the daemon sees: the relay's user."""
         self.socket = connect(path)
         self._serial = 0
-        self.socket.sendall(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\n")
+        self.socket.sendall(b"\0AUTH EXTERNAL " + str(uid).encode().hex().encode() + b"\r\n")
         assert self._line().startswith(b"OK ")
         self.socket.sendall(b"NEGOTIATE_UNIX_FD\r\n")
         assert self._line() == b"AGREE_UNIX_FD\r\n"
@@ -218,13 +221,14 @@ def _aligned(data: bytes) -> bytes:
 
 
 @pytest.fixture
-def bus(sock_dir: str) -> Iterator[str]:
-    config = f"{sock_dir}/bus.conf"
+def bus(place: str) -> Iterator[str]:
+    """Open to every user; where it listens."""
+    config = f"{place}/bus.conf"
     with open(config, "w") as file:
         file.write(
-            f"<busconfig><type>session</type><listen>unix:path={sock_dir}/bus</listen><auth>EXTERNAL</auth>"
-            '<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>'
-            '<allow own="*"/></policy></busconfig>'
+            f"<busconfig><type>session</type><listen>unix:path={place}/bus</listen><auth>EXTERNAL</auth>"
+            '<policy context="default"><allow user="*"/><allow own="*"/>'
+            '<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy></busconfig>'
         )
     daemon = subprocess.Popen(
         [require("dbus-daemon"), f"--config-file={config}", "--nofork", "--print-address"],
@@ -233,16 +237,21 @@ def bus(sock_dir: str) -> Iterator[str]:
     )
     try:
         assert daemon.stdout is not None and daemon.stdout.readline()
-        yield f"{sock_dir}/bus"
+        yield f"{place}/bus"
     finally:
         daemon.terminate()
         daemon.communicate(timeout=PATIENCE_S)
 
 
-def test_dbus_passes_a_descriptor_between_two_clients_behind_a_relay(sock_dir: str, bus: str) -> None:
-    with relaying(f"{sock_dir}/r", bus, pass_fds=True):
+def test_dbus_passes_a_descriptor_between_two_clients_behind_a_relay(
+    user: User, place: str, bus: str
+) -> None:
+    with Relay(user, "-q", "--pass-fds", f"{place}/r", bus) as relay:
         reading, writing = os.pipe()
-        with closing(Bus(f"{sock_dir}/r")) as giver, closing(Bus(f"{sock_dir}/r")) as taker:
+        with (
+            closing(Bus(f"{place}/r", user.uid)) as giver,
+            closing(Bus(f"{place}/r", user.uid)) as taker,
+        ):
             for _ in range(20):
                 giver.call(
                     "org.freedesktop.DBus", "/org/freedesktop/DBus", "GetId"
@@ -253,3 +262,5 @@ def test_dbus_passes_a_descriptor_between_two_clients_behind_a_relay(sock_dir: s
                 os.close(fds[0])
         os.close(reading)
         os.close(writing)
+        end = relay.stop()
+    assert (end.status, end.err) == (0, "")

@@ -88,3 +88,8 @@ def test_errors_about_descriptors_are_put_into_words() -> None:
     assert explain_refused(broken, 2) is broken
     denied = OSError(errno.EPERM, "x")
     assert explain_refused(denied, 0) is denied
+
+
+def test_one_descriptor_that_is_refused_is_told_as_one() -> None:
+    refused = explain_refused(OSError(errno.EPERM, "Operation not permitted"), 1)
+    assert refused.strerror == "1 descriptor could not be passed on: the receiver takes none (EPERM)"

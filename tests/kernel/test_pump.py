@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections import deque
 
 import pytest
@@ -109,6 +110,16 @@ def test_released_bytes_count_as_not_taken() -> None:
     pump = Pump(Script(b"abc").receive, Takes(1, 0).send)
     pump.step()
     assert (pump.release(), pump.held, pump.taken) == (b"bc", 0, 1)
+
+
+def test_bytes_that_are_through_are_not_kept_while_it_waits_for_more() -> None:
+    """A relay has thousands of pumps that wait, and each piece may be a large one."""
+    piece = bytes(CHUNK_BYTES - 1)
+    ours = sys.getrefcount(piece)
+    for way in (Pump.step, Pump.pass_on):
+        pump = Pump(Script(piece, None).receive, Takes().send, rests=True)
+        way(pump)
+        assert (pump.moved, sys.getrefcount(piece)) == (len(piece), ours)
 
 
 def test_transform_may_hold_back_until_the_end() -> None:

@@ -81,7 +81,7 @@ def test_who_has_come_through_this_relay_before_is_in_a_circle(
 def test_who_comes_straight_from_this_relay_is_in_no_circle_of_others(place: Place, client: Channel) -> None:
     mine = RelayTrail()
     near = go_through(place, client, mine)
-    with pytest.raises(AddressError, match="leads back to this relay$"):
+    with pytest.raises(AddressError, match=r"leads back to this relay$"):
         mine.must_be_new(near, SERVER, ())
 
 
@@ -107,7 +107,7 @@ def test_datagrams_have_their_trail_in_the_name_of_who_sends_them(first: Address
     mine, other = RelayTrail(), RelayTrail()
     mine.must_be_new_from(first, SERVER)
     once = sent_on(mine, first)
-    with pytest.raises(AddressError, match="leads back to this relay$"):
+    with pytest.raises(AddressError, match=r"leads back to this relay$"):
         mine.must_be_new_from(once, SERVER)
     other.must_be_new_from(once, SERVER)
     with pytest.raises(AddressError, match="through another one: a circle"):

@@ -93,6 +93,7 @@ def test_keys_that_could_not_be_used_are_named() -> None:
 
 
 def test_broken_login_is_worth_waiting_for_and_a_bad_configuration_is_not() -> None:
+    assert ssh_refusal.broke(ADDRESS, TARGET, "gone").errno in ssh_refusal.WORTH_WAITING_FOR
     assert ssh_refusal.login_failed(ADDRESS, TARGET, "gone").errno in ssh_refusal.WORTH_WAITING_FOR
     assert ssh_refusal.bad_configuration(ADDRESS, "line 3").errno not in ssh_refusal.WORTH_WAITING_FOR
 

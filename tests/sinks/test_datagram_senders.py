@@ -51,8 +51,8 @@ def test_those_without_a_name_share_one_that_cannot_be_answered(
     assert name.startswith(b"\0afunix-relay/") and len(between.relay.pairs.pairs) == 1
     with pytest.raises(BrokenPipeError):
         server.sendto(b"answer", name)
-    woken = []
-    monkeypatch.setattr(between.relay, "_on_ready", lambda *ready: woken.append(ready))
+    woken: list[object] = []
+    monkeypatch.setattr(between.relay.pairs, "on_answers", woken.append)
     between.turn()
     assert not woken
 

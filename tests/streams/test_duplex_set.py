@@ -154,7 +154,7 @@ def test_real_share_ends_a_turn(loop: HandTurned) -> None:
 
 def test_pair_that_ends_in_a_turn_takes_no_other_with_it(between: Between) -> None:
     talks = [between.join() for _ in range(5)]
-    between.on_over = lambda duplex: [between.set.end(talk.duplex) for talk in talks[1:4]]  # type: ignore[assignment,func-returns-value]
+    between.on_over = lambda duplex: [between.set.end(talk.duplex) for talk in talks[1:4]]  # type: ignore[func-returns-value]
     for talk in talks:
         talk.client.send(b"x")
         talk.client.close()

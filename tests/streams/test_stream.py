@@ -329,29 +329,29 @@ def test_a_send_that_times_out_in_its_middle_cuts_the_sending() -> None:
 
 
 def test_progress_is_what_counts_not_time() -> None:
-    @with_one_end(send_timeout=0.2)
+    @with_one_end(send_timeout=1)
     async def _(stream: Stream, far: socket.socket) -> None:
         small(stream)
         task = asyncio.create_task(stream.send(bytes(60_000)))
         started, got = time.monotonic(), 0
         while not task.done():
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
             got += len(far.recv(2000)) if not task.done() else 0
         await task
-        assert time.monotonic() - started > 0.2
+        assert time.monotonic() - started > 1
 
 
 def test_a_peer_that_reads_makes_progress_before_there_is_room() -> None:
-    @with_one_end(send_timeout=0.2)
+    @with_one_end(send_timeout=1)
     async def _(stream: Stream, far: socket.socket) -> None:
         task = asyncio.create_task(stream.send(bytes(300_000)))
         started = time.monotonic()
         while not task.done():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.3)
             with suppress(BlockingIOError):
                 far.recv(1 << 15)
         await task
-        assert time.monotonic() - started > 0.2
+        assert time.monotonic() - started > 1
 
 
 def test_a_peer_that_receives_no_more_is_a_broken_stream() -> None:

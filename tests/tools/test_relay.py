@@ -16,6 +16,7 @@ from tests.program import PATIENCE_S, start
 from tests.relay_runs import SETTINGS, Ran, connect, run, wait_until
 from tests.servers import echo, read_all, serving
 
+from afunix.kernel import fallbacks
 from afunix.model.address import Address
 from afunix.model.errors import AddressError, NoSuchSocketError
 from afunix.model.events import Accepted, Closed, Stopping
@@ -80,11 +81,11 @@ def pour_and_swallow(sock: socket.socket) -> tuple[str, str]:
     return poured[0], swallowed
 
 
-@pytest.mark.parametrize("env", ["", "splice"])
+@pytest.mark.parametrize("forced", ["", "splice"])
 def test_bulk_both_ways_at_once_has_equal_hashes(
-    sock_dir: str, env: str, monkeypatch: pytest.MonkeyPatch
+    sock_dir: str, forced: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AFUNIX_FORCE_FALLBACK", env)
+    monkeypatch.setattr(fallbacks, "_forced", lambda: frozenset({forced}))
     sums: list[tuple[str, str]] = []
 
     def exchange(ran: Ran) -> None:

@@ -104,8 +104,8 @@ def _turned_away(those: TurnedAway) -> str:
     else:
         count = f"{counted(those.clients, 'client')} {_was(those.clients)}"
         who = count if those.is_certain else f"at least {count}"
-    sent = (
-        f", and {counted(those.sent, 'byte')} that they had sent {_is(those.sent)} lost" if those.sent else ""
-    )
+    sent = ""
+    if those.sent:
+        sent = f", and {counted(those.sent, 'byte')} that they had sent {_is(those.sent)} lost"
     why = f"{plain(os.strerror(those.errno))} ({errno_name(those.errno)})"
     return f"{who} left in the backlog unaccepted{sent}: {why}"

@@ -103,8 +103,8 @@ class Narration:
     def _open_line(self, event: events.LineOpened) -> None:
         if event.held < event.limit:
             self._messages.warn(
-                f"client {event.connection} sent {counted(event.held, 'byte')} of a line that pass as they come: all clients'"
-                f" unfinished lines together were more than {MAX_HELD_BYTES >> 20} MiB",
+                f"client {event.connection} sent {counted(event.held, 'byte')} of a line that pass as they come:"
+                f" all clients' unfinished lines together were more than {MAX_HELD_BYTES >> 20} MiB",
                 "a smaller --max-line leaves room for more clients",
             )
         else:

@@ -108,10 +108,9 @@ class TapNarration(RelayNarration):
         if notice.standing is Standing.BACK:
             self._messages.note(f"{self._path} leads to its server again")
         if notice.live:
-            go = "goes" if notice.live == 1 else "go"
+            go = "goes on until it ends" if notice.live == 1 else "go on until they end"
             self._messages.tell(
-                f"{counted(notice.live, 'connection')} through here {go} on until {_its(notice.live)} end;"
-                " another signal cuts it short"
+                f"{counted(notice.live, 'connection')} through here {go}; another signal cuts that short"
             )
 
     def _not_back(self, notice: NotBack) -> None:
@@ -172,10 +171,6 @@ class TapNarration(RelayNarration):
         if error is None:
             return False
         return self._is_strict or (self._audience.has_stdout(outlet) and error.errno != errno.ENOBUFS)
-
-
-def _its(count: int) -> str:
-    return "it" if count == 1 else "they"
 
 
 def _is_open_to_others(path: str) -> bool:

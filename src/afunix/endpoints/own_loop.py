@@ -17,6 +17,11 @@ from ..model.errors import AfunixError
 
 T = TypeVar("T")
 
+
+class Interrupted(AfunixError):
+    """A stop signal is pending, so that nothing is waited for any more. It still is when this is raised."""
+
+
 _LOOK_EVERY_S = 0.1
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _JOIN_S = 2.0
@@ -50,8 +55,7 @@ class OwnLoop:
         """What `coroutine` returns, waited for in this thread.
 
         Raises:
-            AfunixError: a stop signal is pending, and will end the program. TimeoutError: `limit_s` seconds are over.
-            What the coroutine raises.
+            Interrupted: a stop signal is pending. TimeoutError: `limit_s` seconds are over. What the coroutine raises.
         """
         if self.loop.is_closed():
             coroutine.close()
@@ -60,9 +64,9 @@ class OwnLoop:
         waited_s = 0.0
         while not futures.wait([future], _LOOK_EVERY_S).done:
             waited_s += _LOOK_EVERY_S
-            if limit_s is None and signal.sigpending() & _STOP_SIGNALS:
+            if limit_s is None and _is_to_stop():
                 future.cancel()
-                raise AfunixError("interrupted")
+                raise Interrupted("interrupted")
             if limit_s is not None and waited_s >= limit_s:
                 future.cancel()
                 raise TimeoutError
@@ -72,6 +76,13 @@ class OwnLoop:
         """Cancel what is under way, and end; idempotent. Waits for it, but not long."""
         if self.call(self.loop.stop):
             self._thread.join(_JOIN_S)
+
+
+def _is_to_stop() -> bool:
+    """Linux keeps a signal that is ignored (nohup) pending while it is blocked."""
+    return any(
+        signal.getsignal(number) is not signal.SIG_IGN for number in signal.sigpending() & _STOP_SIGNALS
+    )
 
 
 async def _cancel_all() -> None:

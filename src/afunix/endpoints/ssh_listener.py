@@ -24,7 +24,8 @@ from ..model.errors import AfunixError
 from ..model.events import Bound, Closed, Event, LinkLost, LinkRestored, Listening, Observer, Unlinked
 from ..model.ssh_refusal import left_there, no_answer
 from .own_loop import OwnLoop
-from .ssh import Bridges, end_login, load_login
+from .ssh import end_login, load_login
+from .ssh_bridges import Bridges
 
 if TYPE_CHECKING:
     from .ssh_bridge import Bridge

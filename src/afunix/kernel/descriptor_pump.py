@@ -17,7 +17,7 @@ from .channel import Channel
 from .descriptor_boundary import Looks
 from .descriptor_refusal import explain_refused
 from .peercred import ask_for_nothing_beside
-from .pump import CHUNK_BYTES, SHARE_BYTES, Wants
+from .pump import CHUNK_BYTES, NOTHING_HELD, SHARE_BYTES, Wants
 
 _looks = Looks(CHUNK_BYTES)
 
@@ -38,7 +38,7 @@ class DescriptorPump:
         self._source = source
         self._sink = sink
         self._at_end = at_end
-        self._held = memoryview(b"")
+        self._held = NOTHING_HELD
         self._fds: list[int] = []
         self.moved = 0
         self.descriptors = 0
@@ -112,7 +112,7 @@ class DescriptorPump:
         self.descriptors += len(self._fds)
         self._close_descriptors()
         self.moved += sent
-        self._held = self._held[sent:]
+        self._held = self._held[sent:] if sent < len(self._held) else NOTHING_HELD
         return None
 
     def _send(self, data: memoryview, fds: list[int]) -> int:

@@ -23,6 +23,9 @@ CHUNK_BYTES = 64 * 1024
 SHARE_BYTES = 4 * 1024 * 1024
 """What one step moves at most, so that the other direction and the clock get their turn."""
 
+NOTHING_HELD = memoryview(b"")
+"""Not the empty rest of a chunk: that would keep the chunk's memory for as long as its pump is idle."""
+
 
 class Wants(Enum):
     """What a pump waits for."""
@@ -129,7 +132,7 @@ class Pump(Direction):
         self._is_bulk = moves_at_once
         self._transform = transform
         self._is_flushed = is_flushed
-        self._held = memoryview(b"")
+        self._held = NOTHING_HELD
         self._stranded = 0
 
     @property
@@ -139,7 +142,7 @@ class Pump(Direction):
 
     def release(self) -> bytes:
         """What is held, to be put back where it came from; it counts as not taken."""
-        held, self._held = bytes(self._held), memoryview(b"")
+        held, self._held = bytes(self._held), NOTHING_HELD
         self.taken -= len(held)
         return held
 
@@ -194,9 +197,10 @@ class Pump(Direction):
             self.sink_error = error
             return self._finish()
         self.moved += sent
-        self._held = self._held[sent:]
-        if self._held:
+        if sent < len(self._held):
+            self._held = self._held[sent:]
             return Wants.SINK
+        self._held = NOTHING_HELD
         return Wants.SOURCE if self._rests and not self._is_bulk and not self.source_ended else None
 
     def _move(self, mover: Mover) -> Wants | None:

@@ -18,7 +18,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from itertools import count
-from socket import AF_UNIX, SocketType
+from socket import SocketType
 
 from ..model.address import Address, AddressKind
 from ..model.errors import AddressError
@@ -73,11 +73,12 @@ class RelayTrail:
             )
 
     def name(self, sock: SocketType, near: Channel, observer: Observer | None = None) -> None:
-        """Name `sock`, which is to be connected for the client `near`. Where that is not allowed it stays unnamed."""
-        if sock.family != AF_UNIX:
-            return
+        """Name `sock`, a Unix socket that is to be connected for the client `near`. Where that is not allowed it stays
+        unnamed.
+        """
         came_through = _marks_of(near)
-        if is_tcp(near.socket):
+        is_unnamed = near.names is not None and not near.names[1]
+        if not is_unnamed and is_tcp(near.socket):
             came_through = (_mark_of_tcp(near.socket, is_accepted=True),)
         if self._bind(sock, came_through) and observer is not None:
             observer(Bound(sock.fileno(), Address.from_kernel(sock.getsockname())))

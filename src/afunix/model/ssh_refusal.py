@@ -113,6 +113,16 @@ def login_failed(address: Address, target: SshTarget, reason: str) -> AfunixErro
     )
 
 
+def broke(address: Address, target: SshTarget, reason: str) -> AfunixError:
+    """The login was there, and broke before what was asked for."""
+    because = f": {reason}" if reason else ""
+    return AfunixError(
+        f"{quote(str(address))}: the ssh connection broke{because} (ECONNABORTED)",
+        hint=f"the log of sshd on {quote(target.host)} may tell why",
+        errno=errno.ECONNABORTED,
+    )
+
+
 def no_answer(address: Address) -> AfunixError:
     """What stood in the way of a connection whose time was over before anything was known."""
     return TimedOutError(

@@ -11,9 +11,11 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
+from ..endpoints.own_loop import Interrupted
 from ..kernel.channel import Channel
 from ..kernel.datagram_channel import ask_for_credentials
 from ..kernel.limits import raise_descriptor_limit
@@ -21,7 +23,7 @@ from ..kernel.listener import Listener
 from ..model.address import Address
 from ..model.errors import AddressError
 from ..model.escaping import quote
-from ..model.events import Observer
+from ..model.events import Observer, Stopping
 from ..model.relay_misuse import refuse_misuse, refuse_with_datagrams
 from ..sinks.datagram_relay import DatagramRelay
 from ..sinks.relay import Relay
@@ -90,6 +92,9 @@ def relay(
                     on_look=on_look,
                 )
                 result = service.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
+            except Interrupted:
+                result = _stopped(observer)
+                result.bytes_lost = _sent_in_vain(listeners)
             finally:
                 signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
                 loop.close()
@@ -98,8 +103,34 @@ def relay(
                 listener.close()
         result.bytes_lost += sum(listener.bytes_lost for listener in listeners)
         return result
+    except Interrupted:
+        return _stopped(observer)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _stopped(observer: Observer | None) -> RelayResult:
+    """The result of a run that the signal which is pending has ended before it began, while a login was waited for."""
+    pending = signal.sigtimedwait(STOP_SIGNALS, 0)
+    number = signal.Signals(pending.si_signo) if pending is not None else signal.SIGTERM
+    if observer is not None:
+        observer(Stopping(-1, number.name))
+    return RelayResult(signal_number=number)
+
+
+def _sent_in_vain(listeners: Sequence[Listener]) -> int:
+    """What clients have sent that nobody accepts any more. Those of inherited listeners wait for whoever comes next."""
+    sent = 0
+    for listener in listeners:
+        if not listener.is_ours or listener.type == socket.SOCK_DGRAM:
+            continue
+        listener.refuse_new()
+        with suppress(OSError):  # until nobody is left, as a rule
+            while True:
+                channel = Channel(listener.accept())
+                sent += channel.queued()
+                channel.close()
+    return sent
 
 
 def _refuse_itself(settings: RelaySettings) -> None:

@@ -1,8 +1,7 @@
 """One run of `relay`: an acceptor and pairs on one loop, until a signal, a deadline, or an accept that fails.
 
-What it is made of is chosen once, from the settings and the listeners' type; then it only passes on what happens. How
-bytes move is part of that: by splice where nobody watches and no descriptor can be in the stream, else by copying; with
-`pass_fds` by messages; records as records. How it ends is `stop`'s; what may not be asked for at all is `relay`'s.
+What it is made of is chosen once (`relay_means`); then it only passes on what happens. How it ends is `stop`'s; what may
+not be asked for at all is `relay`'s.
 """
 
 from __future__ import annotations
@@ -13,63 +12,34 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from ..endpoints.base import Endpoint
 from ..kernel import activation
 from ..kernel.channel import Channel
-from ..kernel.fallbacks import is_forced
 from ..kernel.listener import Listener
 from ..kernel.pipes import PipePool
-from ..kernel.relay_pumps import (
-    Watch,
-    copying_pumps,
-    descriptor_pumps,
-    record_pumps,
-    refusing_pumps,
-    splicing_pumps,
-    watched_pumps,
-)
 from ..kernel.relay_trail import RelayTrail
-from ..kernel.socket_types import type_word
 from ..kernel.tcp import is_tcp
-from ..kernel.traced_channel import TracedChannel
 from ..model.errors import AddressError
 from ..model.escaping import quote
 from ..model.events import Closed, Observer, PairFailed, PeerReset, ResetPassedOn, Stopping, WentIdle
 from ..model.framing import PieceEnd
 from ..sinks.datagram_relay import DatagramRelay
-from ..sinks.relay import MakePumps, Relay
+from ..sinks.relay import Relay
 from ..streams.acceptor import Acceptor
 from ..streams.duplex import Duplex
 from ..streams.farewell import Break
 from ..streams.idle import IdleWatch
 from ..streams.signals import watch_signals
-from .relay_ends import Dial, make_endpoint
+from .relay_means import channels_for, make_far_end, pumps_for
 from .relay_settings import RelayResult, RelaySettings
 from .settings import Cause
 from .stop import Stop
+from .watching import Watching
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 LOOK_EVERY_S = 1.0
-
-
-class Watching(Protocol):
-    """Who is told of everything, and serves instead of another (`tap`). What it does may not raise."""
-
-    def opened(self, near: Channel) -> None:
-        """A client was accepted."""
-
-    def watch(self, near: Channel) -> Watch:
-        """Its connection is there; who is to be told what goes through?"""
-
-    def over(self, near: Channel, reason: Exception | None) -> None:
-        """It has ended, or had no connection; both ends are still open."""
-
-    def before_stop(self, stop: Callable[[], None]) -> None:
-        """Clients can still connect; from `stop()` on they cannot."""
 
 
 class RelayService:
@@ -112,7 +82,7 @@ class RelayService:
         self._pool = PipePool()
         self._trail = None if is_transparent else RelayTrail()
         self._own_clients = 0  # connections of ours to ourselves that wait to be accepted, closed already
-        self._endpoint = self._make_endpoint()
+        self._endpoint = make_far_end(settings, listeners, self._trail, observer, alerts)
         self._is_dgram = listeners[0].type == socket.SOCK_DGRAM
         self._relay = self._make_datagram_relay(max_clients) if self._is_dgram else self._make_relay()
         self._acceptor = Acceptor(
@@ -122,7 +92,7 @@ class RelayService:
             rules=settings.rules,
             max_clients=max_clients,
             max_per_user=settings.max_per_user,
-            make_channel=self._make_channel(),
+            make_channel=channels_for(settings, observer),
             on_fault=self._on_accept_fault,
             observer=observer,
             alerts=alerts,
@@ -148,7 +118,7 @@ class RelayService:
         settings = self._settings
         return Relay(
             self._endpoint,
-            self._pumps_for(self._listeners[0].type),
+            pumps_for(settings, self._listeners, self._endpoint, self._pool, self._watching),
             self._loop,
             on_finished=self._tell_finished,
             on_freed=self._on_freed,
@@ -174,42 +144,6 @@ class RelayService:
             on_unreachable=self._on_turned_away,
             alerts=self._alerts,
         )
-
-    def _make_channel(self) -> Callable[[socket.SocketType, int], Channel]:
-        if self._settings.is_traced and self._observer is not None:
-            return partial(TracedChannel, observer=self._observer)
-        return Channel
-
-    def _make_endpoint(self) -> Endpoint:
-        settings = self._settings
-        dial = Dial(
-            type_word(self._listeners[0].type),
-            wait=settings.wait,
-            timeout=settings.connect_timeout_s,
-            takes_descriptors=settings.pass_fds,
-            as_client=settings.as_client,
-            make_channel=self._make_channel(),
-            observer=self._observer if settings.is_traced else None,
-            alerts=self._alerts,
-            logs_in=True,
-            trail=self._trail,
-        )
-        return make_endpoint(settings.connect, dial)
-
-    def _pumps_for(self, number: int) -> MakePumps:
-        settings, watching = self._settings, self._watching
-        is_stream = number == socket.SOCK_STREAM
-        if watching is not None:
-            return lambda near, far: watched_pumps(watching.watch(near), is_stream, near, far)
-        if not is_stream:
-            return partial(record_pumps, settings.pass_fds)
-        if settings.pass_fds:
-            return descriptor_pumps
-        if not (self._endpoint.refuses_fds and all(listener.refuses_fds for listener in self._listeners)):
-            return refusing_pumps
-        if settings.is_traced or is_forced("splice"):
-            return copying_pumps
-        return partial(splicing_pumps, self._pool)
 
     def _check(self, near: Channel, far: Channel) -> None:
         """Is the server at the far end this very relay? That is seen when a connection is made, not before."""

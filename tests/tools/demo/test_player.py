@@ -57,9 +57,7 @@ def test_client_without_a_server_tells_each_call_and_why_it_failed(sock_dir: str
     ]
     assert isinstance(told[0], Told)
     assert told[0].event.fd == 3
-    assert failed == Failed(
-        "'s' does not exist (ENOENT)", "start its server; '--wait 10s' waits for it"
-    )
+    assert failed == Failed("'s' does not exist (ENOENT)", "start its server; '--wait 10s' waits for it")
 
 
 def test_times_are_those_of_the_monotonic_clock(sock_dir: str) -> None:
