@@ -279,6 +279,26 @@ BULK_RELAYS = (
 RELAYS = (_RELAY, _SOCAT_RELAY, _PROXYD, _EPOLL_RELAY, _NO_RELAY)
 """The same for small messages."""
 
+_BETWEEN = "UNIX-LISTEN:{sock},fork,backlog=4096 UNIX-CONNECT:{sock}.up"
+_TAP = "{afunix} tap -q --listen {sock}"
+_HALF = 1 / 2
+
+TAPS = (
+    Contender("afunix tap --write", Role.OURS, f"{_TAP} --write {{sock}}.pcapng {{sock}}.up", share=_HALF),
+    Contender("afunix tap --hex", Role.OURS, f"{_TAP} --hex {{sock}}.up", share=_HALF),
+    Contender("afunix tap", Role.OURS, f"{_TAP} {{sock}}.up", share=_HALF),
+    Contender(
+        "socat -v", Role.PEER, f"sh -c 'exec socat -v {_BETWEEN} 2>/dev/null'", program="socat", share=1 / 32
+    ),
+    Contender(
+        "socat -x", Role.PEER, f"sh -c 'exec socat -x {_BETWEEN} 2>/dev/null'", program="socat", share=1 / 64
+    ),
+    _RELAY,
+    _EPOLL_RELAY,
+    _NO_RELAY,
+)
+"""What lets one look at the traffic: to a file, or to /dev/null."""
+
 IDLE_RELAYS = (
     _RELAY,
     Contender("socat", Role.PEER, _SOCAT_RELAY.server, program="socat", share=1 / 10),

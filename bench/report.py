@@ -42,6 +42,7 @@ given less of the same work.
 PARTS = {
     "looking": ("Looking: ls and check", "list check"),
     "relay": ("Between: relay", "relay"),
+    "tap": ("Looking inside: tap", "tap"),
 }
 """Parts of the document that are measured by themselves: the title, and the scenarios."""
 

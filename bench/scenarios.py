@@ -297,6 +297,30 @@ SCENARIOS: tuple[Scenario, ...] = (
         _EPOLL_RELAY,
     ),
     Scenario(
+        "tap-redis",
+        "redis-benchmark through what shows or keeps the traffic: 50 connections, no pipelining",
+        contenders.TAPS,
+        databases.redis,
+        (Column("get_per_s", "GET/s", decimals=0), Column("set_per_s", "SET/s", decimals=0)),
+        (
+            Goal("costs ≤ 25 % of the rate", "get_per_s", 0.75, ("no relay",), subject="afunix tap --write"),
+            Goal("costs ≤ 25 % of a relay's rate", "get_per_s", 0.75, ("afunix",), subject="afunix tap --write"),
+        ),
+        _EPOLL_RELAY,
+    ),
+    Scenario(
+        "tap-bulk",
+        "1 GiB through what shows or keeps the traffic",
+        contenders.TAPS,
+        relays.bulk,
+        (_SPEED, Column("cpu_s_per_gb", "CPU, s/GB", higher_is_better=False, decimals=3)),
+        (
+            Goal("≥ 10 × socat -x", "gb_per_s", 10, ("socat -x",), subject="afunix tap --write"),
+            Goal("≥ 10 × socat -x", "gb_per_s", 10, ("socat -x",), subject="afunix tap --hex"),
+        ),
+        _EPOLL_RELAY,
+    ),
+    Scenario(
         "relay-pgbench",
         "pgbench (select only) through a relay: 8 connections",
         contenders.RELAYS,

@@ -1,15 +1,18 @@
 """`afunix` as a process of its own: what a test starts when descriptors, signals and statuses are the matter.
 
-`run` waits for the end; `start` gives the process, whose `ended` reads both pipes to their end. Every wait has a limit
-that only a failure reaches.
+`run` waits for the end; `start` gives the process, whose `ended` reads both pipes to their end; `ready` gives one that
+takes clients. Every wait has a limit that only a failure reaches.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -84,4 +87,41 @@ def run(*args: str, stdin: bytes = b"", **options: Any) -> Ended:
 def run_on(stdin: int | IO[Any], *args: str, **options: Any) -> Ended:
     """The same with an open descriptor as STDIN."""
     process = start(*args, stdin=stdin, **options)
+    return ended(process)
+
+
+@contextmanager
+def ready(*args: str, prefix: tuple[str, ...] = (), **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """`afunix ARGS`, from the moment on in which clients can connect; killed if the test has not stopped it."""
+    with ExitStack() as stack:
+        manager = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        manager.bind("")
+        manager.settimeout(PATIENCE_S)
+        name = f"@{manager.getsockname()[1:].decode()}"
+        process = subprocess.Popen(
+            [*prefix, *command(*args)],
+            bufsize=0,
+            env=environment(NOTIFY_SOCKET=name),
+            **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},  # type: ignore[call-overload]
+        )
+        stack.callback(end_for_good, process)
+        try:
+            assert manager.recv(100) == b"READY=1"
+        except TimeoutError:
+            process.kill()
+            raise AssertionError(f"it does not get ready: {ended(process)}") from None
+        yield process
+
+
+def end_for_good(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> Ended:
+    process.send_signal(number)
     return ended(process)

@@ -38,7 +38,7 @@ try:
         on_beginning=lambda beginning: tell,
         alerts=tell,
         on_unreachable=lambda channel, error: print("unreachable", error, flush=True),
-        on_ready=lambda stop: print("ready", flush=True),
+        on_ready=lambda stop: print("IN FRONT", flush=True),
     )
 except AfunixError as error:
     print(f"{type(error).__name__}: {error}", flush=True)
@@ -138,7 +138,7 @@ def _python_of(user: User) -> str:
 def tapping(path: str, **settings: Any) -> Iterator[RunningTap]:
     tap = start(path, **settings)
     try:
-        tap.wait_for("ready")
+        tap.wait_for("IN FRONT")
         yield tap
         if tap.process.poll() is None:
             tap.stop()

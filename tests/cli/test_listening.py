@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from afunix.cli.listening import Listening, ModeType, listening_options
+from afunix.cli.listening import Listening, ModeType, listening_options, some_listening_options
 from afunix.kernel.listener import Ownership
 from afunix.model.address import Address
 from afunix.model.errors import AddressError
@@ -38,6 +38,16 @@ def test_command_gets_them_as_one_value() -> None:
         "2s",
     ]
     assert CliRunner().invoke(command, args).output == "True 3 ('me', 'root') 432 2.0\n"
+
+
+def test_command_may_have_some_of_them() -> None:
+    @click.command()
+    @some_listening_options("mode", "drain")
+    def command(listening: Listening) -> None:
+        click.echo(str(listening == Listening(drain=2.0)))
+
+    assert CliRunner().invoke(command, ["--drain", "2s"]).output == "True\n"
+    assert CliRunner().invoke(command, ["--max-clients", "3"]).exit_code == 2
 
 
 def test_none_given_is_the_usual() -> None:

@@ -18,7 +18,18 @@ from typing import Any
 
 import pytest
 from tests.faults.users import IS_ROOT
-from tests.program import PATIENCE_S, Ended, command, ended, environment, run, start
+from tests.program import (
+    PATIENCE_S,
+    Ended,
+    command,
+    end_for_good,
+    ended,
+    environment,
+    ready,
+    run,
+    start,
+    stop,
+)
 from tests.servers import echo, read_all, serving
 from tests.tcp_servers import LOOPBACK, dialled, free_port
 
@@ -29,46 +40,9 @@ from afunix.tools.settings import Cause, TurnedAway
 ROOT_SEES = "sees root for everybody"
 
 
-@contextmanager
-def relaying(
-    *args: str, prefix: tuple[str, ...] = (), **options: object
-) -> Iterator[subprocess.Popen[bytes]]:
-    """`afunix relay ARGS`, from the moment on in which clients can connect; killed if the test has not stopped it."""
-    with ExitStack() as stack:
-        manager = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-        manager.bind("")
-        manager.settimeout(PATIENCE_S)
-        name = f"@{manager.getsockname()[1:].decode()}"
-        process = subprocess.Popen(
-            [*prefix, *command("relay", *args)],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(NOTIFY_SOCKET=name),
-            **options,  # type: ignore[call-overload]
-        )
-        stack.callback(end_for_good, process)
-        try:
-            assert manager.recv(100) == b"READY=1"
-        except TimeoutError:
-            process.kill()
-            pytest.fail(f"it does not relay: {ended(process)}")
-        yield process
-
-
-def end_for_good(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
-
-
-def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> Ended:
-    process.send_signal(number)
-    return ended(process)
+def relaying(*args: str, **options: Any) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """`afunix relay ARGS`, from the moment on in which clients can connect."""
+    return ready("relay", *args, **options)
 
 
 def ask(path: str, data: bytes) -> bytes:

@@ -61,7 +61,8 @@ def test_much_that_is_no_text_is_escaped_too(data: bytes) -> None:
 def test_every_line_of_what_was_said_begins_with_a_space_and_fits(data: bytes, width: int) -> None:
     for line in body(data, width=width):
         assert line.startswith((" > ", "   "))
-        is_one_character = len(line) <= len(" > ") + 1  # which has to be somewhere
+        # One has to be somewhere, with the marks that it bears.
+        is_one_character = sum(display_width(character) > 0 for character in line[len(" > ") :]) <= 1
         assert display_width(line.replace("\t", "t" * 8)) <= width or is_one_character
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -153,6 +154,11 @@ def is_untouched(server: EchoServer) -> bool:
     return False
 
 
+def is_live(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        return sock.connect_ex(path) == errno.EPROTOTYPE
+
+
 def is_in_front(server: EchoServer) -> bool:
     return os.lstat(server.path).st_ino != server.inode
 
@@ -181,11 +187,12 @@ def test_killed_before_it_is_in_front_it_has_changed_nothing(server: EchoServer,
         time.sleep(chance.uniform(0.05, 0.4))
         tap.kill()
         wait_until(lambda: os.lstat(server.path).st_ino == server.inode)
+    wait_until(lambda: not is_live(f"{server.path}.tapped"))  # a guardian may be at work still
     with tapping(server.path):
         pass
     callers.stop()
     assert callers.not_connected == []
-    assert is_untouched(server)
+    assert is_untouched(server), os.listdir(os.path.dirname(server.path))
 
 
 def test_stopped_it_breaks_no_conversation_at_all(server: EchoServer, callers: Callers) -> None:
@@ -250,7 +257,7 @@ def test_killed_together_with_its_guardian_the_next_tap_mends_it(server: EchoSer
     with tapping(server.path) as tap:
         tap.wait_for("LeftoverMended")
         assert say(server.path) == b"hello"
-    assert is_untouched(server)
+    assert is_untouched(server), os.listdir(os.path.dirname(server.path))
 
 
 # Others do something
@@ -334,7 +341,7 @@ def test_a_second_tap_is_refused(server: EchoServer) -> None:
     with tapping(server.path) as tap:
         assert f"is tapped already, by pid {tap.process.pid}" in refusal(server.path)
         assert say(server.path) == b"hello"
-    assert is_untouched(server)
+    assert is_untouched(server), os.listdir(os.path.dirname(server.path))
 
 
 def test_of_twenty_at_once_one_is_in_front_and_the_others_harm_nothing(
@@ -343,7 +350,7 @@ def test_of_twenty_at_once_one_is_in_front_and_the_others_harm_nothing(
     taps = [start(server.path) for _ in range(20 if FULL else 6)]
     try:
         wait_until(lambda: sum(tap.process.poll() is None for tap in taps) <= 1)
-        ready = [tap for tap in taps if "ready" in tap.told]
+        ready = [tap for tap in taps if "IN FRONT" in tap.told]
         assert len(ready) == 1
         assert "tapped already" in refusal(server.path)
         ready[0].stop()
@@ -370,7 +377,7 @@ def test_a_tap_that_drains_does_not_hinder_the_next_one_even_if_it_is_killed(ser
             assert is_in_front(server)
             assert say(server.path) == b"hello"
             assert not any("PathChanged" in line for line in new.told)
-    assert is_untouched(server)
+    assert is_untouched(server), os.listdir(os.path.dirname(server.path))
 
 
 # Where it stands
@@ -417,7 +424,7 @@ def test_long_paths_and_long_names(sock_dir: str, depth: int, name: str) -> None
 
 def test_a_relative_path(server: EchoServer) -> None:
     tap = start("s", cwd=os.path.dirname(server.path))
-    tap.wait_for("ready")
+    tap.wait_for("IN FRONT")
     assert say(server.path) == b"hello"
     tap.kill()
     wait_until(lambda: is_untouched(server))
@@ -430,7 +437,7 @@ def test_a_link_is_followed_and_stays_a_link(server: EchoServer) -> None:
         assert is_in_front(server)
         assert say(link) == b"hello"
     assert os.path.islink(link)
-    assert is_untouched(server)
+    assert is_untouched(server), os.listdir(os.path.dirname(server.path))
 
 
 def test_bytes_of_the_path_that_are_no_text(sock_dir: str) -> None:
@@ -446,7 +453,7 @@ def test_no_module_of_the_current_directory_gets_into_the_guardian(server: EchoS
     with open(f"{here}/json.py", "w") as file:
         file.write("raise SystemExit('not ours')")
     tap = start(server.path, argv=[sys.executable, "-P", "-c", _EXEC], cwd=here)
-    tap.wait_for("ready")
+    tap.wait_for("IN FRONT")
     tap.stop()
 
 

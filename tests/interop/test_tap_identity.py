@@ -57,7 +57,7 @@ def test_each_client_is_itself_to_the_server(open_dir: str) -> None:
                 peer = peer_credentials(accepted)
                 assert (peer.pid, peer.uid, peer.gid) == (tap.process.pid, user.pw_uid, user.pw_gid)
                 assert sorted(peer_groups(accepted)) == [65500, 65501]
-        tap.wait_for("Opened", f"user='{OTHER.pw_name}'", "command='socat'")
+        tap.wait_for("Opened", f"uid={OTHER.pw_uid}", f"user='{OTHER.pw_name}'")
 
 
 @as_root
@@ -104,7 +104,8 @@ def test_a_client_that_an_ordinary_user_cannot_be_is_refused(sticky_dir: str) ->
 @as_root
 def test_as_me_everybody_is_who_taps(sticky_dir: str) -> None:
     with (
-        listen(f"{sticky_dir}/s", 0o666, ORDINARY) as server, tapping(f"{sticky_dir}/s", user=ORDINARY_USER, as_me=True),
+        listen(f"{sticky_dir}/s", 0o666, ORDINARY) as server,
+        tapping(f"{sticky_dir}/s", user=ORDINARY_USER, as_me=True),
         socket.socket(socket.AF_UNIX) as client,
     ):
         client.connect(f"{sticky_dir}/s")
@@ -173,7 +174,7 @@ def test_killed_while_the_way_back_is_barred_the_guardian_goes_on_too(sticky_dir
 def test_dbus_passes_a_descriptor_between_two_clients_behind_a_tap(bus: str) -> None:
     with tapping(bus) as tap:
         reading, writing = os.pipe()
-        with closing(Bus(bus)) as giver, closing(Bus(bus)) as taker:
+        with closing(Bus(bus, os.geteuid())) as giver, closing(Bus(bus, os.geteuid())) as taker:
             for _ in range(20):
                 giver.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "GetId")
                 giver.call(taker.name, "/", "Take", reading)

@@ -15,7 +15,7 @@ from tests.peers import require
 from tests.program import PATIENCE_S, environment
 
 from afunix.kernel import as_client
-from afunix.kernel.as_client import Identity, identity_of, must_be_able, run_as
+from afunix.kernel.as_client import Identity, identity_of, is_our_own, must_be_able, run_as
 from afunix.kernel.peercred import peer_credentials, peer_groups
 from afunix.model.credentials import PeerCredentials
 from afunix.model.errors import AfunixError, DeniedError
@@ -174,3 +174,29 @@ def test_who_cannot_is_told_before_anybody_comes(bounds: str, found: str) -> Non
     done = subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=PATIENCE_S)
     assert found in done.stdout, done.stderr
     assert bounds == "" or "run it as root" in done.stdout
+
+
+def test_who_we_are_already_needs_no_thread() -> None:
+    ours = Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))
+    assert is_our_own(ours)
+    assert run_as(ours, threading.get_ident) == threading.get_ident()
+
+
+@pytest.mark.parametrize("change", [(1, 0, ()), (0, 1, ()), (0, 0, (65500,))])
+def test_another_uid_gid_or_group_is_somebody_else(change: tuple[int, int, tuple[int, ...]]) -> None:
+    uid, gid, groups = change
+    other = Identity(os.geteuid() + uid, os.getegid() + gid, (*os.getgroups(), *groups))
+    assert not is_our_own(other)
+
+
+def test_fewer_groups_than_ours_are_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getgroups", lambda: [os.getegid(), 65500])
+    assert not is_our_own(Identity(os.geteuid(), os.getegid(), ()))
+
+
+def test_nobody_himself_cannot_be_others_because_he_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Identity] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    monkeypatch.setattr(as_client, "run_as", lambda identity, call: asked.append(identity))
+    must_be_able()
+    assert asked[0].uid != 65534

@@ -21,6 +21,7 @@ from afunix.kernel.relay_pumps import (
     record_pumps,
     refusing_pumps,
     splicing_pumps,
+    watched_pumps,
 )
 
 Make = Callable[[Channel, Channel], Pumps]
@@ -91,3 +92,49 @@ def test_a_long_record_gets_room(stack: ExitStack) -> None:
     line.client.send(b"x" * 300_000)
     assert line.up.step() is Wants.SOURCE
     assert len(line.server.recv(1 << 20)) == 300_000
+
+
+class Told:
+    """A Watch that remembers, with how many descriptors came."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[bool, bytes, int] | tuple[bool, str]] = []
+
+    def passed(self, is_clients: bool, data: bytes | memoryview, fds: list[int]) -> None:
+        self.events.append((is_clients, bytes(data), len(fds)))
+
+    def ended(self, is_clients: bool) -> None:
+        self.events.append((is_clients, "ended"))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_who_watches_is_told_what_has_gone_through_which_way(stack: ExitStack, kind: int) -> None:
+    told = Told()
+    line = Line(stack, partial(watched_pumps, told, kind == socket.SOCK_STREAM), kind)
+    socket.send_fds(line.client, [b"question"], [0])
+    line.up.step()
+    data, fds, _, _ = socket.recv_fds(line.server, 100, 5)
+    os.close(fds[0])
+    line.server.send(b"answer")
+    line.down.step()
+    assert (data, line.client.recv(100)) == (b"question", b"answer")
+    line.client.shutdown(socket.SHUT_WR)
+    line.up.step()
+    assert line.server.recv(1) == b""
+    assert told.events == [(True, b"question", 1), (False, b"answer", 0), (True, "ended")]
+
+
+def test_what_the_other_side_does_not_take_is_not_told_yet(stack: ExitStack) -> None:
+    told = Told()
+    line = Line(stack, partial(watched_pumps, told, True))
+    line.client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            line.client.send(b"x" * 65536)
+            line.up.step()
+    received = 0
+    line.server.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            received += len(line.server.recv(1 << 20))
+    assert sum(len(event[1]) for event in told.events) == received

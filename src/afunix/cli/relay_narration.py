@@ -41,6 +41,7 @@ class RelayNarration(Narration):
     ) -> None:
         super().__init__(messages, trace=settings.is_traced, clock=clock)
         self._settings = settings
+        self._checked = settings.connect
         self._notes[events.PeerReset] = lambda e: f"client {e.connection}: one of its two connections broke"
         self._has_begun = False
         self._handed_on = (0, 0, 0)
@@ -107,7 +108,7 @@ class RelayNarration(Narration):
         user = str(channel.peer.uid) if self._settings.as_client else None
         wanted = self._settings.socket_type if isinstance(error, WrongTypeError) else None
         try:
-            report = check(self._settings.connect, as_user=user, wanted_type=wanted)
+            report = check(self._checked, as_user=user, wanted_type=wanted)
         except (AfunixError, OSError):
             return error.message, error.hint
         if report.is_reachable:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Callable
@@ -17,10 +18,12 @@ from ..model.escaping import quote
 from ..model.rules import parse_id
 from ..model.tap_filter import TapFilter
 from ..model.tapped import Beginning, Side, TapEvent
+from ..sinks.datagram_relay import DatagramRelay
+from ..sinks.relay import Relay
 from ..tools.relay_settings import RelayResult, RelaySettings
 from ..tools.tap import TapSettings, tap
 from ..tools.tap_audience import STDOUT, Audience, AudienceSettings, Outlet, View
-from . import live
+from . import live, stdout
 from .listening import Listening, at_least_one, some_listening_options
 from .messages import STATUSES_HELP, Messages, has_colour
 from .options import ADDRESS, LIMIT, SIZE, exclude, loudness_options
@@ -42,6 +45,8 @@ The two sockets change places at once, so no client ever finds nobody; a guardia
 is killed. At a stop PATH is put back first, and conversations that go through here go on until they end: a second
 signal, or --drain, cuts them short.
 
+When the server stops listening, or somebody else changes PATH, the tap leaves all as it is and ends with status 4.
+
 To the server each client is who it is; that takes root, but for clients who are you. Others are refused, unless
 --as-me makes everybody you.
 
@@ -52,6 +57,9 @@ said, and the status is 1.
 """
 
 _LARGEST_PORT = 0xFFFF
+
+_MAX_BYTES_ON_TERMINAL = 4096
+"""A page or two: who wants to see more of a message has a pager, or a file."""
 
 
 def _port(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
@@ -71,7 +79,9 @@ def _all_at_least_one(ctx: click.Context, param: click.Parameter, values: tuple[
 @click.option("--text", is_flag=True, help="Show text, escaped. [default, unless it is recorded]")
 @click.option("--hex", "as_hex", is_flag=True, help="Show bytes, as hexdump -C does.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event.")
-@click.option("--max-bytes", type=SIZE, metavar="SIZE", help="Show so much of each message.")
+@click.option(
+    "--max-bytes", type=SIZE, metavar="SIZE", help="Show so much of each message. [default: 4K on a terminal]"
+)
 @click.option(
     "--connection",
     "connections",
@@ -103,7 +113,7 @@ def _all_at_least_one(ctx: click.Context, param: click.Parameter, values: tuple[
     "--listen",
     type=ADDRESS,
     metavar="NEW",
-    help="Take clients there, and leave PATH alone; it may be @NAME then.",
+    help="Take clients there, and leave PATH alone, which may be @NAME then. --mode, --owner and --group are its.",
 )
 @click.option("--as-me", is_flag=True, help="Connect as you, whoever the client is.")
 @click.option("--connect-timeout", type=LIMIT, metavar="T", help="Give up connecting for a client after T.")
@@ -137,7 +147,7 @@ def command(
     _check(path, listen, view, listening, max_bytes=max_bytes, write=write, port=port)
     audience = AudienceSettings(
         view=view,
-        max_bytes=max_bytes,
+        max_bytes=_MAX_BYTES_ON_TERMINAL if max_bytes is None and os.isatty(1) else max_bytes,
         colour=view is not View.JSON and has_colour(1),
         width=_columns(),
         shown=TapFilter(
@@ -230,6 +240,8 @@ class _Run:
         self._fault: Exception | None = None
         self._stop_words = ""
         self._stop: Callable[[str], None] | None = None
+        self._line: live.Live | None = None
+        self._to_stdout = next(filter(audience.has_stdout, audience.outlets), None)
         ends = RelaySettings(
             () if settings.listen is None else (settings.listen,), settings.path, as_client=not settings.as_me
         )
@@ -249,9 +261,8 @@ class _Run:
         return conclude(result, summary, recorded, self._narration, self._audience_settings, self._messages)
 
     def _tap(self) -> RelayResult:
-        line = None
         if self._audience_settings.view is None and live.is_possible() and self._messages.notes:
-            line = live.Live()
+            self._line = live.Live()
         try:
             return tap(
                 self._settings,
@@ -260,13 +271,11 @@ class _Run:
                 observer_alerts=self._narration.alert,
                 on_unreachable=self._narration.unreachable,
                 on_ready=self._ready,
-                on_look=None
-                if line is None
-                else lambda it: line.look(len(it.pairs.pairs), *it.pairs.traffic()),
+                on_look=self._look,
             )
         finally:
-            if line is not None:
-                line.close()
+            if self._line is not None:
+                self._line.close()
 
     def _begin(self, beginning: Beginning) -> Callable[[TapEvent], None]:
         self._audience = Audience(self._audience_settings, beginning, self._on_trouble, self._on_fault)
@@ -285,6 +294,14 @@ class _Run:
         self._narration.trouble(outlet, error)
         if self._narration.ends_with(outlet):
             self._end(error.message)
+
+    def _look(self, relay: Relay | DatagramRelay) -> None:
+        """Now and then. A reader of STDOUT that goes while nobody says anything is found out here."""
+        if self._line is not None:
+            self._line.look(len(relay.pairs.pairs), *relay.pairs.traffic())
+        if self._to_stdout is not None and stdout.is_abandoned(0):
+            gone, self._to_stdout = self._to_stdout, None
+            self._on_trouble(gone, OutputError("nobody reads STDOUT any more (EPIPE)", errno=errno.EPIPE))
 
     def _on_fault(self, fault: Exception) -> None:
         self._fault = fault

@@ -7,12 +7,14 @@ and then what ended it. What is incomplete is never 0.
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from collections.abc import Mapping
 
 from ..formats.tap_summary import render_summary, render_summary_json
 from ..formats.traffic import show_bytes
 from ..model.counting import counted
+from ..model.errors import OutputError, errno_name
 from ..model.escaping import quote
 from ..model.tap_summary import Summary
 from ..sinks.recording import Recorded
@@ -21,7 +23,7 @@ from ..tools.settings import Cause
 from ..tools.tap_audience import STDOUT, AudienceSettings, Outlet, View
 from . import stdout
 from .endings import STATUS_AFTER, say_lost
-from .messages import Messages, say_error
+from .messages import Messages, plain, say_error
 from .tap_narration import TapNarration
 
 _LOST_HINT = "a client or the server took no more, or was cut off"
@@ -40,6 +42,9 @@ def conclude(
         messages.warn(error.message, error.hint)
     summary_status = _tell_summary(summary, recorded.get(Outlet.VIEW), audience, messages)
     of_outlets = [_after_outlet(outlet, it, narration, audience) for outlet, it in recorded.items()]
+    for outlet, it in recorded.items():
+        if it.is_complete and outlet is not Outlet.VIEW:
+            messages.note(f"{_messages(it.messages, it.bytes)} {_done(outlet, audience)}")
     statuses = [_after_run(result, narration), summary_status, *of_outlets]
     if result.fault is not None:
         return 1
@@ -78,18 +83,29 @@ def _after_run(result: RelayResult, narration: TapNarration) -> int:
 def _after_outlet(
     outlet: Outlet, recorded: Recorded, narration: TapNarration, audience: AudienceSettings
 ) -> int:
-    if recorded.is_complete:
-        return 0
     trouble = narration.troubles.get(outlet)
     has_stdout = audience.has_stdout(outlet)
     if has_stdout and trouble is not None and trouble.errno == errno.EPIPE:
         return -signal.SIGPIPE
-    missing = f"{counted(recorded.lost_messages, 'message')} ({show_bytes(recorded.lost_bytes)})"
+    if recorded.is_complete:
+        return 0
+    missing = _messages(recorded.lost_messages, recorded.lost_bytes)
     words = f"{missing} {_was(recorded.lost_messages)} not {_done(outlet, audience)}"
     if trouble is not None and narration.ends_with(outlet):
-        words = f"{trouble.message}; {words}"
-    say_error(words, None if trouble is None else trouble.hint)
+        words = f"{_cannot_write(trouble) if has_stdout else trouble.message}; {words}"
+    say_error(words, None if trouble is None or has_stdout else trouble.hint)
     return 1
+
+
+def _cannot_write(trouble: OutputError) -> str:
+    if trouble.errno == errno.ENOBUFS:
+        return "STDOUT takes too little"
+    number = trouble.errno or 0
+    return f"cannot write to STDOUT: {plain(os.strerror(number))} ({errno_name(number)})"
+
+
+def _messages(count: int, size: int) -> str:
+    return f"{counted(count, 'message')} ({show_bytes(size)})"
 
 
 def _was(count: int) -> str:

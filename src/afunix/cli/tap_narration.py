@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 from ..kernel import as_client
@@ -33,7 +32,7 @@ from ..model.tap_notices import (
 )
 from ..tools.relay_settings import RelaySettings
 from ..tools.tap_audience import AudienceSettings, Outlet
-from .messages import Messages
+from .messages import Messages, plain
 from .relay_narration import RelayNarration
 
 AS_ME_HINT = "without --as-me each client is to the server who it is"
@@ -94,7 +93,7 @@ class TapNarration(RelayNarration):
         self._told[type(notice)](notice)
 
     def _stepped_in(self, notice: SteppedIn) -> None:
-        self._settings = replace(self._settings, connect=Address.pathname(notice.second))
+        self._checked = Address.pathname(notice.second)
         self._messages.note(
             f"in front of {self._path} until stopped (Ctrl-C); meanwhile its server's socket is {quote(notice.second)}"
         )
@@ -110,12 +109,12 @@ class TapNarration(RelayNarration):
         if notice.live:
             go = "goes on until it ends" if notice.live == 1 else "go on until they end"
             self._messages.tell(
-                f"{counted(notice.live, 'connection')} through here {go}; another signal cuts that short"
+                f"{counted(notice.live, 'connection')} through here {go}; another Ctrl-C, or SIGTERM, cuts that short"
             )
 
     def _not_back(self, notice: NotBack) -> None:
         self._messages.warn(
-            f"{self._path} still leads here, and cannot be put back: {notice.reason};"
+            f"{self._path} still leads here, and cannot be put back: {plain(notice.reason)};"
             f" its server's socket is {quote(notice.second)}",
             f"'mv {shlex.quote(notice.second)} {shlex.quote(notice.path)}' puts it back",
         )
@@ -148,6 +147,8 @@ class TapNarration(RelayNarration):
             hint = "run it as root, or --as-me makes every client you to the server"
         elif isinstance(error, AfunixError) and error.errno == errno.EPROTOTYPE:
             hint = None  # what a relay is advised to do is no option here
+        elif "--as-client" in (hint or ""):
+            hint = "--as-me makes every client you to the server"
         return self._named(words), hint and self._named(hint)
 
     def _named(self, words: str) -> str:

@@ -54,8 +54,15 @@ class DescriptorPump:
         return len(self._held)
 
     def pass_on(self) -> bool:
-        """There is no shorter way than `step` (`Pump.pass_on`)."""
-        return False
+        """As `Pump.pass_on`, for bytes that come without descriptors."""
+        if self._held or self.source_ended or self.is_finished:
+            return False
+        wants = self._pull()
+        if wants is not None:
+            return wants is Wants.SOURCE
+        if self.source_ended or self._fds or len(self._held) == CHUNK_BYTES:
+            return False
+        return self._push() is None and not self._held
 
     def step(self) -> Wants:
         """Move what can be moved now. After NOTHING look at the two errors."""
@@ -108,7 +115,7 @@ class DescriptorPump:
         if not sent:
             return Wants.SINK
         if self._passed is not None:
-            self._passed(self._held[:sent], self._fds)
+            self._passed(self._held if sent == len(self._held) else self._held[:sent], self._fds)
         self.descriptors += len(self._fds)
         self._close_descriptors()
         self.moved += sent

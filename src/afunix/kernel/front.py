@@ -6,8 +6,7 @@
 
 What others do to PATH while it leads to ours they mean for the server's: who removes or replaces it has taken its name
 from the server's socket, so SECOND goes too; who renames it has renamed that, so the new name is made the server's. And
-since nothing in Linux renames by inode, a name may be another's by the time of a step. So each step looks at what it got
-in its hands, and if that is not what was believed to be there, it is put back (`_put`).
+since nothing in Linux renames by inode, a name may be another's by the time of a step: see `_Hand`.
 
 SECOND is our own by its name. Who is in front, serves; what for is not known here. More than one process may hold a Front
 (the tap and its guardian), but only one of them may be at work.
@@ -26,6 +25,7 @@ from ..model.standing import Identity, Standing, judge
 from .exchange import exchange, move
 from .pathname import Place, hold
 from .sighting import PIN
+from .socket_table import read_table
 
 _ATTEMPTS = 100
 """Each is undone only if somebody changed a name in the microseconds since the look before."""
@@ -82,60 +82,35 @@ class Front:
         """
         standing = self.standing()
         if standing is Standing.BESIDE:
-            self._put(self.path, instead_of=self.theirs)
+            with _Hand(self) as hand:
+                if hand.swap(self.path) not in (None, self.theirs):
+                    hand.settle()
             standing = self.standing()
         return standing
 
     def step_back(self) -> Standing:
         """Swap back and remove SECOND. What is answered is how it stands now: BACK, or REMOVED or REPLACED by somebody
-        else, whose doing is left as it is. Idempotent, but not to be called when somebody else may be in front.
+        else, whose doing is left as it is. Idempotent, also if another one has come in front since.
 
         Raises:
             OSError: as `exchange`, and unlink(2): the directory is not ours to write any more.
         """
         for _ in range(_ATTEMPTS):
+            if identity_of(self.second.stat()) == self.theirs:
+                with _Hand(self) as hand:
+                    hand.settle()
             standing = self.standing()
-            if standing is Standing.IN_FRONT:
-                self._put(self.path, instead_of=self.ours)
-            elif standing is Standing.BESIDE:
-                self._remove_second(self.ours)
-            elif standing is Standing.ALONE:
+            if standing is Standing.ALONE:
                 self._take_away()
-            else:
-                self._follow()
-                self._remove_second(self.ours)
-                if self._is_ours_gone():
+            elif standing is Standing.IN_FRONT:
+                continue
+            elif self._remove_second(self.ours):  # from here on another one may come in front
+                return Standing.BACK if standing is Standing.BESIDE else standing
+            elif self._is_ours_gone():
+                if not self._is_another_in_front():
                     self._remove_second(self.theirs)
-                    return standing
+                return standing
         return self.standing()
-
-    def _put(self, place: Place, *, instead_of: Identity) -> None:
-        """Swap SECOND with `place`, which is believed to be `instead_of`. If it was another, that was put there since the
-        look, and belongs there: then it is put back, until what comes out is what was there when we came, or what we
-        had put there. A name that is missing now was removed by somebody: that ends it, too.
-        """
-        with ExitStack() as pins:
-            put = self._pinned(pins, self.second)
-            if put not in (self.ours, self.theirs):
-                return
-            for _ in range(_ATTEMPTS):
-                try:
-                    exchange(place.directory, place.base, self.second.directory, self.second.base)
-                except FileNotFoundError:
-                    return
-                came = self._pinned(pins, self.second)
-                if came is None or came == instead_of:
-                    return
-                put, instead_of = came, put
-
-    def _pinned(self, pins: ExitStack, place: Place) -> Identity | None:
-        """Whose inode no other file gets as long as it is held."""
-        try:
-            fd = os.open(place.base, PIN, dir_fd=place.directory)
-        except FileNotFoundError:
-            return None
-        pins.callback(os.close, fd)
-        return identity_of(os.fstat(fd))
 
     def _take_away(self) -> None:
         """PATH is ours, and SECOND was removed. Moved away first and looked at then: another's is moved back."""
@@ -149,21 +124,96 @@ class Front:
         except (FileNotFoundError, FileExistsError):
             pass  # somebody was faster; it is looked at again
 
+    def _is_another_in_front(self) -> bool:
+        """Is what replaced ours a socket that was bound as SECOND? Then that name is not ours any more."""
+        identity = identity_of(self.path.stat())
+        return identity is not None and any(
+            entry.file is not None
+            and entry.file.inode == identity.inode & 0xFFFFFFFF
+            and os.path.basename(entry.address.name) == self.second.base
+            for entry in read_table().sockets.values()
+        )
+
     def _is_ours_gone(self) -> bool:
         """Does no name lead to it any more? While one does, somebody may yet put it at PATH."""
         return os.fstat(self.our_pin).st_nlink == 0
 
-    def _follow(self) -> None:
-        """Has somebody renamed ours? What he wants there is the server's."""
-        if identity_of(self.second.stat()) != self.theirs:
-            return
-        with _whereabouts(self.our_pin) as place:
-            if place is not None and identity_of(place.stat()) == self.ours:
-                self._put(place, instead_of=self.ours)
+    def _remove_second(self, whose: Identity) -> bool:
+        if identity_of(self.second.stat()) != whose:
+            return False
+        self.second.unlink()
+        return True
 
-    def _remove_second(self, whose: Identity) -> None:
-        if identity_of(self.second.stat()) == whose:
-            self.second.unlink()
+
+class _Hand:
+    """SECOND as a hand that holds one file, and puts it where it belongs by a swap with what stands there for it.
+
+    What comes out of a swap is looked at. If it is not what was believed to be there, somebody has put it there since the
+    look: then it belongs there, what was put stands there for it, and is now looked for in its turn, wherever it has
+    been renamed to. It ends when ours is in the hand, or nothing stands for what is. Each file is pinned: its inode is
+    no other's meanwhile.
+    """
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._pins = {front.ours: front.our_pin, front.theirs: front.pin}
+        self._stands_for = {front.ours: front.theirs}
+        self._opened = ExitStack()
+
+    def __enter__(self) -> _Hand:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def settle(self) -> None:
+        for _ in range(_ATTEMPTS):
+            held = self._held()
+            if held is None or held == self._front.ours:
+                return
+            stand_in = next((stand_in for stand_in, real in self._stands_for.items() if real == held), None)
+            if stand_in is None:
+                return
+            with self._found(stand_in) as place:
+                if place is None:
+                    return
+                self.swap(place)
+
+    def swap(self, place: Place) -> Identity | None:
+        """What came; None: nothing was done, for one of the two has no name any more."""
+        second = self._front.second
+        put = self._held()
+        try:
+            exchange(place.directory, place.base, second.directory, second.base)
+        except FileNotFoundError:
+            return None
+        came = self._held()
+        if put is not None and came is not None:
+            if self._stands_for.get(came) == put:
+                del self._stands_for[came]
+            else:
+                self._stands_for[put] = came
+        return came
+
+    def _held(self) -> Identity | None:
+        second = self._front.second
+        try:
+            fd = os.open(second.base, PIN, dir_fd=second.directory)
+        except FileNotFoundError:
+            return None
+        self._opened.callback(os.close, fd)
+        identity = identity_of(os.fstat(fd))
+        assert identity is not None
+        self._pins.setdefault(identity, fd)
+        return identity
+
+    @contextmanager
+    def _found(self, wanted: Identity) -> Iterator[Place | None]:
+        if identity_of(self._front.path.stat()) == wanted:
+            yield self._front.path
+            return
+        with _whereabouts(self._pins[wanted]) as place:
+            yield place if place is not None and identity_of(place.stat()) == wanted else None
 
 
 @contextmanager

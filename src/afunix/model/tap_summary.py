@@ -191,4 +191,4 @@ def _spoken(said: _Counted) -> Spoken:
 
 
 def _without_pid(opened: Opened) -> Opened:
-    return replace(opened, peer=replace(opened.peer, pid=None))
+    return opened._replace(peer=replace(opened.peer, pid=None))

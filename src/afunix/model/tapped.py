@@ -2,13 +2,14 @@
 
 Values only; who makes them is `tools.tap`, who shows or keeps them are `formats` and `sinks`. Times are seconds since
 the tap began, by a clock that never goes back; `began_ns` of a `Beginning` is what a calendar said then, so that
-`began_ns + at_s * 1e9` is a date.
+`began_ns + at_s * 1e9` is a date. Events are tuples, because there may be hundreds of thousands a second.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from .credentials import PeerCredentials
 
@@ -29,8 +30,7 @@ class Beginning:
     began_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A client came. `user` and `command` are what is known of it: "" if nothing; `command` is its name, as ps has it."""
 
     connection: int
@@ -40,8 +40,7 @@ class Opened:
     command: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """Bytes that one side sent and the other side's socket has taken: all of a record, some of a stream.
 
     `descriptors` says what each that came with them is, in their order: `/var/log/x`, `socket`, `pipe`, `memfd:name`.
@@ -54,8 +53,7 @@ class Said:
     descriptors: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SaidAll:
+class SaidAll(NamedTuple):
     """This side sends no more (a half-close)."""
 
     connection: int
@@ -63,8 +61,7 @@ class SaidAll:
     side: Side
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(NamedTuple):
     """The connection is closed. `reason` says why where it was no orderly end: "reset by the server", "refused: …"."""
 
     connection: int

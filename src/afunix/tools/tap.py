@@ -41,15 +41,19 @@ from ..model.tap_notices import (
 from ..model.tapped import Beginning, Opened, Over, Said, SaidAll, Side, TapEvent
 from ..sinks.datagram_relay import DatagramRelay
 from ..sinks.relay import Relay
+from ..streams.process_end import watch_process
 from .relay_service import STOP_SIGNALS, RelayService
 from .relay_settings import RelayResult, RelaySettings
 from .tap_guardian import Guardian, through
-from .tap_place import Target, find, open_beside, step_in
+from .tap_place import Target, find, open_beside, step_in, type_at
 
 _STRAGGLERS_S = 0.2
 """Who found our socket at the path before the swap back has connected by then."""
 
 _LOOK_EVERY_S = 0.5
+
+_GUARDIAN_LIVES_S = 1.0
+"""One that ends sooner after it was started in another's place is not replaced again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,11 @@ def _open(
 ) -> tuple[Target | None, Listener, Front | None]:
     if settings.listen is not None:
         listener = Listener.open(
-            settings.listen, "stream", settings.ownership, backlog=settings.backlog, accepts_fds=True
+            settings.listen,
+            type_at(settings.path),
+            settings.ownership,
+            backlog=settings.backlog,
+            accepts_fds=True,
         )
         opened.callback(listener.close)
         return None, listener, None
@@ -170,6 +178,8 @@ class Tap:
         self._alerts = alerts
         self._began_s = time.monotonic()
         self._guardian: Guardian | None = None
+        self._replaced_s = -math.inf
+        self._watch_no_more: Callable[[], None] = lambda: None
         self._is_in_front = False
         self._has_failed = False
         self._live: set[int] = set()
@@ -203,11 +213,16 @@ class Tap:
 
     def _start_guardian(self, front: Front) -> None:
         self._guardian = Guardian(front, self._listener.socket, as_client=not self._settings.as_me)
-        self._loop.add_reader(self._guardian.pidfd, self._on_guardian_gone)
+        self._watch_no_more = watch_process(self._loop, self._guardian.pidfd, self._on_guardian_gone)
 
     def _on_guardian_gone(self) -> None:
         self._release_guardian(Guardian.close)
         if self._is_in_front and self._front is not None:
+            now_s = self._now_s()
+            if now_s - self._replaced_s < _GUARDIAN_LIVES_S:
+                self._stop("no guardian lives")
+                return
+            self._replaced_s = now_s
             try:
                 self._start_guardian(self._front)
             except AfunixError:
@@ -219,7 +234,7 @@ class Tap:
     def _release_guardian(self, how: Callable[[Guardian], None]) -> None:
         guardian, self._guardian = self._guardian, None
         if guardian is not None:
-            self._loop.remove_reader(guardian.pidfd)
+            self._watch_no_more()
             how(guardian)
 
     def _look(self) -> None:
@@ -316,7 +331,7 @@ class PairWatch:
                 self._connection,
                 time.monotonic() - self._began_s,
                 Side.CLIENT if is_clients else Side.SERVER,
-                bytes(data),
+                _whole(data),
                 tuple(describe(fd) for fd in fds) if fds else (),
             )
         )
@@ -331,6 +346,12 @@ def _name(error: AfunixError, through: str, path: str) -> None:
     error.message = error.message.replace(quote(through), quote(path))
     if error.hint is not None:
         error.hint = error.hint.replace(through, path)
+
+
+def _whole(data: bytes | memoryview) -> bytes:
+    """Without a copy where it is all of what was received."""
+    whole = data.obj if isinstance(data, memoryview) else data
+    return whole if isinstance(whole, bytes) and len(whole) == len(data) else bytes(data)
 
 
 def _words_of(reason: Exception | None) -> str:

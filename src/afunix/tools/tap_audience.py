@@ -72,6 +72,12 @@ class AudienceSettings:
     port: int | None = None
     record: str | None = None
 
+    @property
+    def outlets(self) -> list[Outlet]:
+        """Those that there are."""
+        targets = {Outlet.VIEW: self.view, Outlet.FILE: self.write, Outlet.DIRECTORY: self.record}
+        return [outlet for outlet, target in targets.items() if target is not None]
+
     def has_stdout(self, outlet: Outlet) -> bool:
         """Does `outlet` write to STDOUT?"""
         return outlet is Outlet.VIEW or (outlet is Outlet.FILE and self.write == STDOUT)

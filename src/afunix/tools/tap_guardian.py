@@ -11,6 +11,7 @@ away from it.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -116,11 +117,15 @@ class Guardian:
 
     def close(self) -> None:
         """Wait for its end, which a dismissed or a killed one comes to at once."""
-        self.leave()
+        self._let_go()
         self._process.wait()
 
     def leave(self) -> None:
-        """It acts now, and we wait for nothing."""
+        """It acts now, and outlives us: nobody waits for it."""
+        self._let_go()
+        self._process.returncode = 0  # or Popen would warn of a child that still runs
+
+    def _let_go(self) -> None:
         os.close(self._lease)
         os.close(self.pidfd)
 
@@ -144,9 +149,10 @@ def guard(
     with suppress(BrokenPipeError):  # killed before we were there: then we act
         os.write(ready, _READY)
     os.close(ready)
-    from . import relay_service  # now, while there is time, and the files are there
-
-    del relay_service
+    with suppress(
+        Exception
+    ):  # now, while there is time, and the files are there; without them only the names go back
+        importlib.import_module(f"{__package__}.relay_service")
     words = os.read(lease, 1)
     while words and words[-1:] != _DISMISSED and (more := os.read(lease, 1)):
         words += more

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -32,8 +33,8 @@ from ..model.errors import (
     errno_name,
 )
 from ..model.escaping import quote
-from ..model.ownership import FileKind, Verdict, describe_holders, judge
-from ..model.socket_table import TableState
+from ..model.ownership import FileKind, Holder, Verdict, judge
+from ..model.socket_table import SocketEntry, TableState
 from ..model.standing import Standing
 from ..model.tap_notices import LeftoverMended, TapNotice
 
@@ -83,12 +84,33 @@ def find(path: Address, alerts: Callable[[TapNotice], None]) -> Target:
             raise _not_found(path, error) from None
         opened.callback(os.close, pin)
         file = os.fstat(pin)
-        kind = FileKind.of(file.st_mode)
-        if kind is not FileKind.SOCKET:
-            raise NotASocketError(f"{quote(str(path))} is {kind.value}, expected a socket")
-        target = Target(place, pin, file, _type_of(path, pin, file))
+        target = Target(place, pin, file, _checked_type(path, pin, file))
         opened.pop_all()
         return target
+
+
+def type_at(path: Address) -> str:
+    """What clients of the live socket at `path`, a path or an abstract name, have to be.
+
+    Raises:
+        AfunixError: as `find`; nobody listens under the abstract name.
+    """
+    if path.kind is not AddressKind.PATHNAME:
+        for entry in read_table().sockets.values():
+            if entry.address == path and entry.state is TableState.LISTENING:
+                return entry.type
+        raise NobodyListensError(
+            f"nobody listens on {quote(str(path))}: expected a live socket (ECONNREFUSED)"
+        )
+    with ExitStack() as opened:
+        try:
+            place = hold(Address.pathname(os.path.realpath(path.name)))
+            opened.callback(place.close)
+            pin = os.open(place.base, sighting.PIN, dir_fd=place.directory)
+        except OSError as error:
+            raise _not_found(path, error) from None
+        opened.callback(os.close, pin)
+        return _checked_type(path, pin, os.fstat(pin))
 
 
 def _not_found(path: Address, error: OSError) -> AfunixError:
@@ -101,7 +123,10 @@ def _not_found(path: Address, error: OSError) -> AfunixError:
     )
 
 
-def _type_of(path: Address, pin: int, file: os.stat_result) -> str:
+def _checked_type(path: Address, pin: int, file: os.stat_result) -> str:
+    kind = FileKind.of(file.st_mode)
+    if kind is not FileKind.SOCKET:
+        raise NotASocketError(f"{quote(str(path))} is {kind.value}, expected a socket")
     answer = sighting.probe(pin)
     if answer == errno.ECONNREFUSED:
         raise NobodyListensError(
@@ -119,15 +144,32 @@ def _type_of(path: Address, pin: int, file: os.stat_result) -> str:
             f"{quote(str(path))} is a datagram socket, expected stream or seqpacket: it has no connections (EPROTOTYPE)",
             hint="'relay --type dgram' can stand between under another name",
         )
-    for entry in read_table().sockets.values():
-        if entry.file is not None and entry.file.inode == file.st_ino & 0xFFFFFFFF:
-            if entry.state is TableState.UNCONNECTED:
-                raise NobodyListensError(
-                    f"the socket at {quote(str(path))} is bound, and does not listen yet: expected a live one"
-                )
-            if entry.state is TableState.LISTENING:
-                return entry.type
-    return "stream"
+    for entry in _entries_of(file):
+        if entry.state is TableState.LISTENING:
+            return entry.type
+        if entry.state is TableState.UNCONNECTED:
+            raise NobodyListensError(
+                f"the socket at {quote(str(path))} is bound, and does not listen yet: expected a live one"
+            )
+    return _type_by_asking(pin)
+
+
+def _entries_of(file: os.stat_result) -> list[SocketEntry]:
+    """What the table has of sockets that were bound to it; first those whose device is certain."""
+    found = [
+        entry
+        for entry in read_table().sockets.values()
+        if entry.file is not None and entry.file.inode == file.st_ino & 0xFFFFFFFF
+    ]
+    return sorted(found, key=lambda entry: entry.file is None or entry.file.device != file.st_dev)
+
+
+def _type_by_asking(pin: int) -> str:
+    """Of a server in another network namespace, which no table of ours has. One for records sees a client that goes."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.setblocking(False)
+        is_other = sock.connect_ex(f"/proc/self/fd/{pin}") == errno.EPROTOTYPE
+    return "stream" if is_other else "seqpacket"
 
 
 def _mend_leftover(path: Address, place: Place, alerts: Callable[[TapNotice], None]) -> None:
@@ -137,18 +179,28 @@ def _mend_leftover(path: Address, place: Place, alerts: Callable[[TapNotice], No
         if judge(beside.seen) not in (Verdict.LIVE, Verdict.UNKNOWN):
             return
         holders = owners.holders_of_path(second.address.name)
-        if holders or judge(here.seen) is not Verdict.STALE:
-            raise AddressInUseError(
-                f"{quote(str(path))} is tapped already, by {describe_holders(holders)}:"
-                f" {quote(str(second.address))} is its server's socket, expected no such name (EEXIST)",
-                hint="stop that tap first",
-                errno=errno.EEXIST,
-            )
+        verdict = judge(here.seen)
+        if not holders and verdict is Verdict.FREE:
+            return  # removed since: then that is to be said
+        if holders or verdict is not Verdict.STALE:
+            raise _tapped_already(path, second, holders)
         ours, theirs = identity_of(here.file), identity_of(beside.file)
         assert ours is not None and theirs is not None
         with _pinned(place) as our_pin, _pinned(second) as pin:
             if Front(place, second, ours, theirs, pin, our_pin).step_back() is Standing.BACK:
                 alerts(LeftoverMended(str(path)))
+
+
+def _tapped_already(path: Address, second: Place, holders: Sequence[Holder]) -> AddressInUseError:
+    by = ", by " + " and ".join(holder.describe() for holder in holders) if holders else ""
+    return AddressInUseError(
+        f"{quote(str(path))} is tapped already{by}: {quote(str(second.address))} is its server's socket,"
+        " expected no such name (EEXIST)",
+        hint="stop that tap first"
+        if holders
+        else f"stop that tap first; if none runs, remove {second.address}",
+        errno=errno.EEXIST,
+    )
 
 
 @contextmanager
@@ -187,7 +239,14 @@ def open_beside(target: Target, backlog: int | None) -> tuple[Listener, Front]:
             errno=error.errno,
         ) from None
     try:
-        _copy_acl(place, second)
+        try:
+            _copy_acl(place, second)
+        except OSError as error:
+            raise DeniedError(
+                f"the access control list of {quote(str(place.address))} cannot be given to a socket of ours"
+                f" ({errno_name(error.errno or 0)}): expected it to be like the server's",
+                errno=error.errno,
+            ) from None
         our_pin = os.open(second.base, sighting.PIN, dir_fd=second.directory)
         ours, theirs = identity_of(os.fstat(our_pin)), identity_of(file)
         assert ours is not None and theirs is not None
