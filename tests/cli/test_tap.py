@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -364,3 +364,16 @@ def test_as_me_is_said_plainly(sock_dir: str) -> None:
         err = stop(process).err
     assert f"'{sock_dir}/s' sees " in err
     assert " for everybody, whoever the client is" in err
+
+
+def test_refusal_names_the_path_and_not_what_is_dialled(sock_dir: str) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{sock_dir}/s")
+        server.listen()
+        with ready("tap", f"{sock_dir}/s") as process:
+            server.close()
+            with suppress(ConnectionError):
+                ask(f"{sock_dir}/s", b"")
+            end = ended(process)
+    assert b"closed: refused: " in end.out
+    assert "/proc/self/fd" not in end.out.decode() + end.err
