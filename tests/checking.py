@@ -57,7 +57,7 @@ def report(user: User, *args: str, **options: Any) -> dict[str, Any]:
 def agrees(user: User, *args: str, **options: Any) -> dict[str, Any]:
     """The report, after `connect` has been asked as well and ended with the same status."""
     found = report(user, *args, **options)
-    words = ["connect", "--connect-timeout", "50ms", *args]
+    words = ["connect", "--connect-timeout", "500ms", *args]
     assert ended(user.start(*words, **{**PIPES, **options}), b"").status == found["status"]
     return found
 

@@ -345,37 +345,37 @@ def refusing(**times: float) -> Iterator[blocking.Stream]:
 
 def test_slow_progress_is_progress(new_ends: Callable[..., Ends]) -> None:
     """Each wait for room is shorter than `send_timeout`, all of them together are longer."""
-    stream, far = new_ends(send_timeout=0.2)
+    stream, far = new_ends(send_timeout=1)
     begin = time.monotonic()
 
     def read_slowly() -> int:
         count = 0
         while piece := far.recv(1 << 15):
             count += len(piece)
-            threading.Event().wait(0.005)
+            threading.Event().wait(0.03)
         return count
 
     reader = Running(read_slowly)
     stream.send(LARGE)
     stream.send_eof()
     assert reader.result() == len(LARGE)
-    assert time.monotonic() - begin > 0.2
+    assert time.monotonic() - begin > 1
 
 
 def test_a_peer_that_reads_makes_progress_before_there_is_room(new_ends: Callable[..., Ends]) -> None:
-    stream, far = new_ends(send_timeout=0.2)
+    stream, far = new_ends(send_timeout=1)
     begin = time.monotonic()
 
     def read_slowly() -> int:
         count = 0
         while piece := far.recv(1 << 15):
             count += len(piece)
-            threading.Event().wait(0.05)
+            threading.Event().wait(0.3)
         return count
 
     reader = Running(read_slowly)
     stream.send(bytes(300_000))
-    assert time.monotonic() - begin > 0.2
+    assert time.monotonic() - begin > 1
     stream.send_eof()
     assert reader.result() == 300_000
 

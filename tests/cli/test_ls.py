@@ -243,7 +243,7 @@ def test_redis_and_its_client_are_one_row(stack: ExitStack, sock_dir: str) -> No
             (server.pid, "redis-server")
         ]
         assert row["client"]["processes"][0]["pid"] == os.getpid()
-        assert [row["state"] for row in rows("-l", "redis-server", sock_dir)] == ["listening"]
+        assert [row["state"] for row in rows("-l", path)] == ["listening"]
 
 
 def test_nginx_shares_its_listener_with_its_workers(sock_dir: str) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 from collections.abc import Callable
+from contextlib import suppress
 
 import click
 import pytest
@@ -121,11 +122,15 @@ def on_a_terminal(say: Callable[[], None]) -> bytes:
     os.dup2(slave, 2)
     try:
         say()
-        return os.read(master, 1000)
     finally:
         os.dup2(before, 2)
-        for fd in (before, master, slave):
-            os.close(fd)
+        os.close(before)
+        os.close(slave)
+    said = b""
+    with open(master, "rb", buffering=0) as terminal, suppress(OSError):  # EIO: that was all
+        while piece := terminal.read(1000):
+            said += piece
+    return said
 
 
 def test_colour_is_for_terminals_and_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
