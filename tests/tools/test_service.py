@@ -109,9 +109,9 @@ def test_a_signal_ends_the_drain_of_a_stop_that_something_else_began(sock_dir: s
     with service_on(sock_dir, drain_s=600.0) as (service, _loop):
         service._acceptor.live = 1
         service._begin_stop(Cause.ACCEPT_FAILED, "accept")
-        assert not service._stop._is_ending
+        assert not service._stop.is_ending
         service._on_signal(signal.SIGTERM)
-        assert service._stop._is_ending
+        assert service._stop.is_ending
         assert not service._result.is_forced
         service._on_signal(signal.SIGTERM)
         assert service._result.is_forced
@@ -121,7 +121,7 @@ def test_a_timeout_leaves_no_time_to_drain(sock_dir: str) -> None:
     with service_on(sock_dir, drain_s=600.0) as (service, _loop):
         service._acceptor.live = 1
         service._on_timeout()
-        assert service._stop._is_ending
+        assert service._stop.is_ending
 
 
 def test_accept_that_fails_during_a_stop_is_its_cause(sock_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:

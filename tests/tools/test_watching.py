@@ -7,12 +7,12 @@ import socket
 
 import pytest
 from tests.servers import echo, serving
-from tests.tools.test_tap import Ran, ask, run
+from tests.tap_runs import Ran, ask, run
 
 from afunix.kernel.channel import Channel
-from afunix.kernel.relay_pumps import Watch
 from afunix.tools import tap
-from afunix.tools.tap import PairWatch, Tap
+from afunix.tools.tap import Tap
+from afunix.tools.tap_witness import PairWatch
 
 
 @pytest.fixture
@@ -65,8 +65,3 @@ def test_a_client_without_a_connection_is_over_and_never_watched(sock_dir: str, 
 
         run(f"{sock_dir}/s", come_too_late)
     assert told == ["opened 1", "over 1 NobodyListensError"]
-
-
-def test_a_pair_s_watch_is_what_the_pumps_take() -> None:
-    watch: Watch = PairWatch(1, 0.0, lambda event: None)
-    watch.ended(True)
