@@ -304,7 +304,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         (Column("get_per_s", "GET/s", decimals=0), Column("set_per_s", "SET/s", decimals=0)),
         (
             Goal("costs ≤ 25 % of the rate", "get_per_s", 0.75, ("no relay",), subject="afunix tap --write"),
-            Goal("costs ≤ 25 % of a relay's rate", "get_per_s", 0.75, ("afunix",), subject="afunix tap --write"),
+            Goal(
+                "costs ≤ 25 % of a relay's rate", "get_per_s", 0.75, ("afunix",), subject="afunix tap --write"
+            ),
         ),
         _EPOLL_RELAY,
     ),

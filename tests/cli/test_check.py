@@ -224,7 +224,15 @@ def test_json_has_one_shape(sock_dir: str) -> None:
     fact_keys = {
         *("person", "type", "way", "dgram_probe", "may_write", "sockets", "table_complete", "other_mounts"),
         "sockets_beneath",
-        *("other_networks", "removed", "neighbours", "protected_symlinks", "unseen_processes", "answer"),
+        *(
+            "other_networks",
+            "removed",
+            "neighbours",
+            "tapped",
+            "protected_symlinks",
+            "unseen_processes",
+            "answer",
+        ),
     }
     for address in (f"{sock_dir}/s", f"{sock_dir}/missing", f"@{os.path.basename(sock_dir)}", "x" * 500):
         with listening(f"{sock_dir}/s"):

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from afunix.cli.messages import Messages
 from afunix.cli.relay_narration import RelayNarration
 from afunix.kernel.channel import Channel
 from afunix.model.address import Address
-from afunix.model.errors import AddressError, NoSuchSocketError, TimedOutError
+from afunix.model.errors import AddressError, DeniedError, NoSuchSocketError, TimedOutError
 from afunix.model.events import Closed, Listening, PeerReset
 from afunix.tools.relay import RelayResult, RelaySettings
 
@@ -106,6 +107,23 @@ def test_each_reason_is_told_at_once_and_then_once_a_second(
     narration.unreachable(client, MISSING)
     narration.finish()
     assert "warning: 1 more client got no connection: " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("others", "named"), [(1, False), (0, True)])
+def test_what_is_said_of_the_rest_names_no_user_who_was_but_one_of_them(
+    sock_dir: str, client: Channel, capfd: Captured, monkeypatch: pytest.MonkeyPatch, others: int, named: bool
+) -> None:
+    narration, _ = narrate(sock_dir, as_client=True)
+    with serving(f"{sock_dir}/up", echo):
+        narration.unreachable(client, DeniedError("only root can connect as ana", errno=errno.EPERM))
+        capfd.readouterr()
+        peer = replace(client.peer, uid=os.geteuid() + others)
+        monkeypatch.setattr(Channel, "peer", property(lambda channel: peer))
+        narration.unreachable(client, DeniedError("only root can connect as bob", errno=errno.EPERM))
+        narration.finish()
+    err = capfd.readouterr().err
+    assert ("1 more client got no connection: only root can connect as ana" in err) is named
+    assert ("1 more client, of other users too, got no connection for a like reason\n" in err) is not named
 
 
 def test_quiet_says_nothing(sock_dir: str, client: Channel, capfd: Captured) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -189,31 +190,81 @@ def test_full_stdout_ends_it_with_status_1_and_what_was_not_shown(sock_dir: str)
         assert ask(f"{sock_dir}/s", b"hello\n") == b"hello\n"
         end = ended(process)
         assert end.status == 1
-        assert "cannot write to STDOUT: no space left on device (ENOSPC); " in end.err
+        assert "cannot write to STDOUT: no space left on device (ENOSPC)" in end.err
         assert " not shown\n" in end.err
         assert is_back(sock_dir)
 
 
-def test_full_disk_under_a_recording_is_one_line_and_the_conversations_go_on(sock_dir: str) -> None:
-    with tapping(sock_dir, "--write", "/dev/full") as process:
-        assert [ask(f"{sock_dir}/s", b"x" * 100) for _ in range(3)] == [b"x" * 100] * 3
+@pytest.fixture
+def small() -> tuple[str, ...]:
+    """Files may have 16 blocks, of 512 or 1024 bytes."""
+    return "/bin/sh", "-c", 'ulimit -f 16; exec "$@"', "sh"
+
+
+def test_full_disk_under_a_recording_is_one_line_and_the_conversations_go_on(
+    sock_dir: str, tmp_path: Path, small: tuple[str, ...]
+) -> None:
+    path = f"{tmp_path}/f"
+    with tapping(sock_dir, "--write", path, prefix=small) as process:
+        data = b"x" * 20_000
+        assert [ask(f"{sock_dir}/s", data) for _ in range(3)] == [data] * 3
         end = stop(process)
     assert end.status == 1
-    warning = "afunix: warning: recording '/dev/full' stopped: no space left on device (ENOSPC); the conversations go on"
+    warning = f"afunix: warning: recording '{path}' stopped: file too large (EFBIG); the conversations go on"
     assert end.err.count(warning) == 1
-    assert end.err.endswith(
-        "afunix: error: 6 messages (600 B) were not recorded in '/dev/full'\n"
-        "afunix: hint: what was kept so far is whole\n"
+    assert f" were not recorded in '{path}'\n" in end.err
+    read_capture((tmp_path / "f").read_bytes())
+
+
+def test_strict_says_why_it_ends_before_it_says_what_goes_on(
+    sock_dir: str, tmp_path: Path, small: tuple[str, ...]
+) -> None:
+    options = ("--strict", "--drain", "0s", "--write", f"{tmp_path}/f")
+    with tapping(sock_dir, *options, prefix=small) as process, socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"{sock_dir}/s")
+        client.sendall(b"x" * 20_000)
+        end = ended(process)
+        assert is_back(sock_dir)
+    assert end.status == 1
+    why, goes_on = end.err.splitlines()[:2]
+    assert why == f"afunix: error: recording '{tmp_path}/f' stopped: file too large (EFBIG)"
+    assert "1 connection through here goes on until it ends, for at most 0 s" in goes_on
+    assert end.err.count("EFBIG") == 1
+
+
+def test_full_disk_is_an_error_before_anything_is_tapped(sock_dir: str) -> None:
+    with serving(f"{sock_dir}/s", echo):
+        end = run("tap", "--write", "/dev/full", f"{sock_dir}/s")
+    assert end.status == 1
+    assert end.err == (
+        "afunix: error: cannot write the recording '/dev/full': no space left on device (ENOSPC)\n"
     )
 
 
-def test_strict_ends_with_the_first_message_that_is_not_recorded(sock_dir: str) -> None:
-    with tapping(sock_dir, "-q", "--strict", "--write", "/dev/full") as process:
+def test_fifo_that_nobody_reads_is_told_of_and_not_waited_for_at_the_end(
+    sock_dir: str, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "f")
+    with tapping(sock_dir, "--write", f"{tmp_path}/f") as process:
         ask(f"{sock_dir}/s", b"hello\n")
+        assert process.stderr is not None
+        told = process.stderr.readline().decode()
+        began_s = time.monotonic()
+        end = stop(process)
+        assert time.monotonic() - began_s < 4
+    missing = f"nobody reads the FIFO '{tmp_path}/f' (ENXIO)"
+    assert told == f"afunix: warning: {missing}: the recording waits for a reader\n"
+    assert end.status == 1
+    assert f"error: {missing}; 2 messages (12 B) were not recorded in '{tmp_path}/f'\n" in end.err
+
+
+def test_with_strict_a_fifo_that_nobody_reads_ends_it(sock_dir: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f")
+    with tapping(sock_dir, "-q", "--strict", "--write", f"{tmp_path}/f") as process:
         end = ended(process)
-        assert end.status == 1
-        assert "afunix: error: recording '/dev/full' stopped: no space left on device (ENOSPC); " in end.err
         assert is_back(sock_dir)
+    assert end.status == 1
+    assert f"error: nobody reads the FIFO '{tmp_path}/f' (ENXIO)\n" in end.err
 
 
 def test_stdout_that_nobody_reads_holds_up_nobody(sock_dir: str) -> None:
@@ -260,10 +311,7 @@ def test_conversation_goes_on_after_a_stop_and_that_is_said(sock_dir: str) -> No
         client.close()
         end = ended(process)
     assert end.status == 0
-    assert (
-        "1 connection through here goes on until it ends; another Ctrl-C, or SIGTERM, cuts that short"
-        in end.err
-    )
+    assert "1 connection through here goes on until it ends; a second signal cuts it short" in end.err
     assert b" > two" in end.out
 
 
@@ -273,6 +321,17 @@ def test_second_signal_or_drain_cuts_conversations_short(sock_dir: str) -> None:
         client.connect(f"{sock_dir}/s")
         client.send(b"one")
         assert client.recv(10) == b"one"
+        assert stop(process).status == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
+def test_stop_of_a_terminal_does_not_hang_clients(sock_dir: str, number: int) -> None:
+    with tapping(sock_dir, "-q") as process:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+        assert ignored >> (number - 1) & 1  # also where nothing would stop it: an orphaned process group
+        process.send_signal(number)
+        assert ask(f"{sock_dir}/s", b"hello\n") == b"hello\n"
         assert stop(process).status == 0
 
 

@@ -13,7 +13,7 @@ from afunix.cli.messages import Messages
 from afunix.cli.tap_ending import conclude
 from afunix.cli.tap_narration import End, TapNarration
 from afunix.model.address import Address
-from afunix.model.errors import OutputError
+from afunix.model.errors import DeniedError, OutputError
 from afunix.model.tap_summary import Summary, TapSummary
 from afunix.sinks.recording import Recorded
 from afunix.tools.relay_settings import RelayResult, RelaySettings
@@ -42,6 +42,7 @@ def end(
     *,
     ended: End | None = None,
     is_strict: bool = False,
+    is_told: bool = False,
     **settings: Any,
 ) -> int:
     audience = AudienceSettings(**settings)
@@ -50,6 +51,7 @@ def end(
         messages, RelaySettings((), Address.parse("/run/s")), audience, is_strict=is_strict
     )
     narration.end = ended
+    narration.is_end_told = is_told
     narration.troubles = {outlet: it.trouble for outlet, it in recorded.items() if it.trouble is not None}
     return conclude(result or RelayResult(), summary(), recorded, narration, audience, messages)
 
@@ -79,6 +81,26 @@ def test_reason_is_in_the_line_if_it_ended_the_run(capfd: Captured) -> None:
     err = capfd.readouterr().err
     assert "error: recording 'f' stopped: no space; 2 messages (10 B) were not recorded in 'f'\n" in err
     assert "hint: a hint\n" in err
+
+
+def test_what_was_told_before_is_not_told_again(capfd: Captured) -> None:
+    how: dict[str, Any] = {"is_told": True, "is_strict": True, "view": None, "write": "f"}
+    result = RelayResult(Cause.OWN_REASON)
+    assert end({Outlet.FILE: missing(FULL)}, result, **how) == 1
+    assert capfd.readouterr().err.endswith(
+        "connections\nafunix: error: 2 messages (10 B) were not recorded in 'f'\n"
+    )
+    assert end({Outlet.FILE: Recorded(0, 0, 0, 0, FULL)}, result, **how) == 1
+    assert end({}, result, ended=End("the server left", None, 4), is_told=True) == 4
+    assert "error" not in capfd.readouterr().err
+
+
+def test_fifo_that_nobody_read_is_the_reason(capfd: Captured) -> None:
+    unread = OutputError("nobody reads the FIFO 'f' (ENXIO)", errno=errno.ENXIO)
+    assert end({Outlet.FILE: missing(unread)}, view=None, write="f") == 1
+    assert f"error: {unread}; 2 messages (10 B) were not recorded in 'f'\n" in capfd.readouterr().err
+    assert end({Outlet.FILE: Recorded(0, 0, 0, 0, unread)}, view=None, write="f") == 1
+    assert capfd.readouterr().err.endswith(f"error: {unread}\n")
 
 
 def test_broken_stdout_is_called_so(capfd: Captured) -> None:
@@ -120,3 +142,9 @@ def test_fault_is_status_1_whatever_else_there_is(capfd: Captured) -> None:
     for cause in (Cause.OWN_REASON, Cause.FAULT):
         assert end({Outlet.VIEW: missing(GONE)}, RelayResult(cause, fault=RuntimeError("oh"))) == 1
         assert "this should not have happened: RuntimeError: oh" in capfd.readouterr().err
+
+
+def test_a_path_that_was_left_behind_is_an_error_and_its_status(capfd: Captured) -> None:
+    result = RelayResult(left_behind=[DeniedError("it stays", hint="wait")])
+    assert end({Outlet.VIEW: WHOLE}, result) == 5
+    assert "afunix: error: it stays\nafunix: hint: wait\n" in capfd.readouterr().err

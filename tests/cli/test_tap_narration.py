@@ -79,8 +79,12 @@ def test_stepping_back_is_told_with_the_conversations_that_go_on(capfd: Captured
     narrate().notice(SteppedBack(PATH, Standing.BACK, 2))
     assert told(capfd).splitlines() == [
         "'/run/s' leads to its server again",
-        "2 connections through here go on until they end; another Ctrl-C, or SIGTERM, cuts that short",
+        "2 connections through here go on until they end; a second signal cuts them short",
     ]
+    narrate(drain_s=5.0).notice(SteppedBack(PATH, Standing.REMOVED, 1))
+    assert told(capfd) == (
+        "1 connection through here goes on until it ends, for at most 5 s; a second signal cuts it short\n"
+    )
     narrate().notice(SteppedBack(PATH, Standing.REMOVED, 0))
     assert told(capfd) == ""
 
@@ -165,6 +169,45 @@ def test_slow_stdout_is_warned_of_and_a_broken_one_ends_it(capfd: Captured) -> N
     narration.trouble(Outlet.VIEW, FULL)
     assert told(capfd) == ""
     assert narration.ends_with(Outlet.VIEW)
+
+
+@pytest.mark.parametrize(
+    ("outlet", "error", "words"),
+    [
+        (Outlet.FILE, FULL, f"error: {FULL}"),
+        (Outlet.VIEW, SLOW, "error: STDOUT takes too little"),
+        (Outlet.VIEW, FULL, "error: cannot write to STDOUT: no space left on device (ENOSPC)"),
+        (Outlet.VIEW, OutputError("gone", errno=errno.EPIPE), "nobody reads STDOUT any more (EPIPE)"),
+    ],
+)
+def test_why_it_ends_comes_before_what_goes_on(
+    outlet: Outlet, error: OutputError, words: str, capfd: Captured
+) -> None:
+    narration = narrate(is_strict=True, write="f")
+    narration.trouble(outlet, error)
+    narration.notice(SteppedBack(PATH, Standing.REMOVED, 1))
+    lines = told(capfd).splitlines()
+    assert lines[0] == words
+    assert lines[-1] == "1 connection through here goes on until it ends; a signal cuts it short"
+    assert narration.is_end_told
+
+
+def test_end_by_itself_is_told_before_what_goes_on(capfd: Captured) -> None:
+    narration = narrate()
+    narration.notice(ServerGone(PATH))
+    narration.notice(SteppedBack(PATH, Standing.BACK, 1))
+    assert "nobody listens at '/run/s' any more" in told(capfd).splitlines()[1]
+
+
+def test_fifo_without_a_reader_is_told_of_and_with_strict_a_trouble(capfd: Captured) -> None:
+    missing = OutputError("nobody reads the FIFO 'f' (ENXIO)", errno=errno.ENXIO)
+    narrate(write="f").waits_for_reader(missing)
+    assert told(capfd) == f"warning: {missing}: the recording waits for a reader\n"
+    strict = narrate(write="f", is_strict=True)
+    strict.waits_for_reader(missing)
+    assert (told(capfd), strict.ends_with(Outlet.FILE)) == ("", True)
+    narrate(write="f").trouble(Outlet.FILE, missing)
+    assert told(capfd) == ""
 
 
 @pytest.mark.parametrize("error", [SLOW, FULL])

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afunix.kernel import front as module
-from afunix.kernel.front import Front, hash_of, identity_of, second_base
+from afunix.kernel.front import Front, first_bases, hash_of, identity_of, second_base
 from afunix.kernel.pathname import Place, hold
 from afunix.kernel.sighting import PIN
 from afunix.model.address import Address
@@ -360,3 +360,30 @@ def test_a_file_that_is_missing_has_no_identity() -> None:
 def test_a_place_tells_the_same_identity_as_its_open_file(scene: Scene) -> None:
     place: Place = scene.front.path
     assert identity_of(place.stat()) == identity_of(os.fstat(scene.front.pin))
+
+
+def test_the_first_names_of_a_second_one_are_found(sock_dir: str) -> None:
+    long = b"x" * 90
+    directory = os.open(sock_dir, os.O_RDONLY)
+    with open(f"{sock_dir}/{long.decode()}", "w"):
+        assert first_bases(second_base(long), directory)[-1] == long
+    assert first_bases(b"s.tapped", directory) == [b"s"]
+    assert first_bases(b"s", directory) == first_bases(b".tapped", directory) == []
+    os.close(directory)
+
+
+def test_a_second_name_that_was_renamed_gets_the_server_back_to_the_path(scene: Scene) -> None:
+    scene.front.step_in()
+    os.rename(scene.second, f"{scene.directory}/elsewhere")
+    assert scene.front.step_back() is Standing.BACK
+    assert scene.at("s") == scene.front.theirs
+    assert sorted(os.listdir(scene.directory)) == ["s", "shadow"]
+
+
+def test_another_s_socket_at_the_second_name_does_not_keep_the_server_from_the_path(scene: Scene) -> None:
+    scene.front.step_in()
+    os.rename(scene.second, f"{scene.directory}/elsewhere")
+    scene.bind(scene.second)
+    scene.front.step_back()
+    assert scene.at("s") == scene.front.theirs
+    assert sorted(os.listdir(scene.directory)) == ["s", "s.tapped", "shadow"]

@@ -129,3 +129,10 @@ def test_a_descriptor_is_no_name_and_not_to_be_removed() -> None:
     assert (found.code, found.command, found.error) == (Code.DESCRIPTOR, None, NobodyListensError)
     assert found.why is not None
     assert "a descriptor, not a name" in found.why
+
+
+def test_a_stale_socket_that_a_killed_tap_has_left_is_cured_by_the_one_beside_it() -> None:
+    given = facts(probe=errno.ECONNREFUSED, bound=(), tapped=b"/run/app.sock.tapped")
+    found = first(given)
+    assert (found.code, found.command) == (Code.STALE, "mv /run/app.sock.tapped /run/app.sock")
+    assert "'/run/app.sock.tapped'" in (found.why or "")

@@ -288,6 +288,7 @@ all_facts = st.builds(
     other_mounts=elsewheres,
     other_networks=elsewheres,
     removed=elsewheres,
+    tapped=st.none() | st.just(b"/run/app.sock.tapped"),
     protects_links=st.booleans(),
     may_write=st.none() | st.booleans(),
     unseen_processes=st.integers(0, 2),

@@ -50,6 +50,9 @@ class Shelf:
                 self.kept_messages += 1
                 self.kept_bytes += len(event.data)
 
+    def wrap_up(self) -> None:
+        pass
+
     def give_up(self) -> None:
         self.may_go_on.set()
 

@@ -142,3 +142,22 @@ def test_what_did_not_fit_into_the_buffer_is_missing_in_the_index(sock_dir: str)
     (line,) = index(f"{sock_dir}/d")
     assert (line["server"]["bytes"], line["server"]["missing_bytes"]) == (1, 4)
     assert line["reason"] == "reset by the client"
+
+
+def test_full_disk_is_refused_and_nothing_is_left_of_it(
+    sock_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    os.mkdir(f"{sock_dir}/there")
+    for name in ("d", "there"):
+        with pytest.raises(OutputError, match=r"cannot write the recording .*ENOSPC"):
+            RecordingDirectory(f"{sock_dir}/{name}", beginning())
+    assert (os.listdir(sock_dir), os.listdir(f"{sock_dir}/there")) == (["there"], [])
+
+
+def test_index_is_empty_until_there_is_something_for_it(sock_dir: str) -> None:
+    RecordingDirectory(f"{sock_dir}/d", beginning()).close()
+    assert read(f"{sock_dir}/d/{INDEX}") == b""

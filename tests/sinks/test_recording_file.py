@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -62,11 +63,28 @@ def test_place_that_cannot_be_written_is_refused(sock_dir: str, name: str, word:
         opened_file(f"{sock_dir}{name}")
 
 
-def test_full_device_is_told(sock_dir: str) -> None:
-    recorded = record(opened_file("/dev/full"), *TALK)
-    assert (recorded.lost_messages, recorded.lost_bytes) == (2, 9)
-    assert recorded.trouble is not None
-    assert recorded.trouble.errno == errno.ENOSPC
+def test_full_device_is_refused_before_anything_was_said() -> None:
+    with pytest.raises(OutputError, match=r"cannot write the recording '/dev/full': .*ENOSPC"):
+        opened_file("/dev/full")
+
+
+def test_disk_that_is_full_only_when_asked_to_write_is_refused(
+    sock_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match="EDQUOT"):
+        opened_file(f"{sock_dir}/f")
+
+
+def test_place_without_fsync_is_no_less_a_place(sock_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    opened_file(f"{sock_dir}/f").close()
 
 
 class Torn:
@@ -226,4 +244,12 @@ def test_fifo_that_nobody_reads_is_given_up_at_the_end(sock_dir: str) -> None:
     recording = Recording(opened_file(f"{sock_dir}/fifo"))
     for event in TALK:
         recording.record(event)
-    assert recording.close(timeout_s=0.01).lost_messages == 2
+    keeper = recording._keeper
+    assert isinstance(keeper, RecordingFile)
+    assert keeper.waits_for_reader
+    began_s = time.monotonic()
+    recorded = recording.close(timeout_s=2 * PATIENCE_S)
+    assert time.monotonic() - began_s < PATIENCE_S
+    assert recorded.lost_messages == 2
+    assert str(recorded.trouble) == f"nobody reads the FIFO '{sock_dir}/fifo' (ENXIO)"
+    assert not keeper.waits_for_reader

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from tests.program import PATIENCE_S
 
-from afunix.streams.process_end import watch_process
+from afunix.streams.process_end import ProcessEnds, watch_process
 
 
 @pytest.fixture
@@ -60,4 +60,29 @@ def test_after_stop_nothing_is_told(process: subprocess.Popen[bytes]) -> None:
     pidfd = os.pidfd_open(process.pid)
     asyncio.run(stop_first())
     os.close(pidfd)
+    assert told == []
+
+
+def test_the_end_of_each_of_several_is_told(process: subprocess.Popen[bytes]) -> None:
+    async def wait_for_it() -> None:
+        came = asyncio.Event()
+        ends = ProcessEnds(asyncio.get_running_loop(), [os.getpid(), process.pid, 0], came.set)
+        process.kill()
+        await asyncio.wait_for(came.wait(), PATIENCE_S)
+        ends.close()
+        ends.close()
+
+    asyncio.run(wait_for_it())
+
+
+def test_after_close_no_end_is_told(process: subprocess.Popen[bytes]) -> None:
+    told: list[str] = []
+
+    async def close_first() -> None:
+        ProcessEnds(asyncio.get_running_loop(), [process.pid], lambda: told.append("end")).close()
+        process.kill()
+        await asyncio.to_thread(process.wait)
+        await asyncio.sleep(0)
+
+    asyncio.run(close_first())
     assert told == []

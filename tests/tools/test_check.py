@@ -273,6 +273,25 @@ def test_stale_although_what_it_accepted_lives_on(sock_dir: str) -> None:
         conversation.close()
 
 
+def test_a_tap_that_was_killed_with_its_guardian_is_told_and_cured(sock_dir: str) -> None:
+    with listening(f"{sock_dir}/a b.tapped"):
+        with listening(f"{sock_dir}/a b"):
+            before = codes(f"{sock_dir}/a b")
+        assert (before, codes(f"{sock_dir}/a b")) == ([Code.LIVE], [Code.STALE])
+        found = finding(f"{sock_dir}/a b", Code.STALE)
+        assert found.why is not None and "a tap was killed" in found.why
+        assert found.command == f"mv '{sock_dir}/a b.tapped' '{sock_dir}/a b'"
+        subprocess.run(found.command, shell=True, check=True)
+        assert codes(f"{sock_dir}/a b") == [Code.LIVE]
+
+
+def test_what_a_tap_has_left_and_nobody_has_open_is_no_cure(sock_dir: str) -> None:
+    for name in ("s", "s.tapped"):
+        with listening(f"{sock_dir}/{name}"):
+            pass
+    assert finding(f"{sock_dir}/s", Code.STALE).command == f"rm {sock_dir}/s"
+
+
 @pytest.mark.parametrize(
     ("kind", "wanted", "code"),
     [

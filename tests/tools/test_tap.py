@@ -15,7 +15,7 @@ from tests.servers import echo, serving
 from tests.tap_runs import Ran, ask, run
 
 from afunix.model.address import Address
-from afunix.model.errors import NoSuchSocketError
+from afunix.model.errors import AddressError, NoSuchSocketError
 from afunix.model.standing import Standing
 from afunix.model.tap_notices import (
     SteppedBack,
@@ -46,6 +46,12 @@ def test_a_signal_ends_it_after_the_last_conversation(sock_dir: str) -> None:
         ran = run(f"{sock_dir}/s", talk_on)
     assert ran.told(SteppedBack) == [SteppedBack(ran.path, Standing.BACK, 1)]
     assert (ran.result.cause, ran.result.bytes_lost) == (Cause.SIGNAL, 0)
+
+
+def test_another_name_that_is_the_path_itself_is_refused(sock_dir: str) -> None:
+    with serving(f"{sock_dir}/s", echo), pytest.raises(AddressError, match="itself") as raised:
+        run(f"{sock_dir}/s", lambda ran: None, listen=Address.parse(f"{sock_dir}/s"))
+    assert raised.value.hint == "without --listen the tap stands in front of it"
 
 
 def test_under_another_name_the_path_stays_the_server_s(sock_dir: str) -> None:

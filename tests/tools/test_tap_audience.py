@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.captures import C, S, beginning, conversation, read_capture
+from tests.relay_runs import wait_until
 
 from afunix.model.errors import OutputError
 from afunix.model.tap_filter import TapFilter
@@ -71,13 +72,28 @@ def test_one_that_cannot_begin_leaves_nothing_open(tmp_path: Path) -> None:
 
 def test_trouble_of_one_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     troubles: list[tuple[Outlet, int | None]] = []
-    settings = AudienceSettings(view=None, write="/dev/full", record=str(tmp_path / "d"))
+    os.mkfifo(tmp_path / "f")
+    settings = AudienceSettings(view=None, write=str(tmp_path / "f"), record=str(tmp_path / "d"))
     it = Audience(settings, beginning(), lambda outlet, error: troubles.append((outlet, error.errno)), never)
     tell(it, TALK)
     _, recorded = it.close()
-    assert troubles == [(Outlet.FILE, errno.ENOSPC)]
+    assert troubles == [(Outlet.FILE, errno.ENXIO)]
     assert recorded[Outlet.FILE].lost_bytes == 12
     assert recorded[Outlet.DIRECTORY].is_complete
+
+
+def test_fifo_waits_for_its_reader_until_there_is_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f")
+    it = audience(view=None, write=str(tmp_path / "f"))
+    trouble = it.waits_for_reader()
+    assert trouble is not None
+    assert trouble.errno == errno.ENXIO
+    with open(tmp_path / "f", "rb"):
+        wait_until(lambda: it.waits_for_reader() is None)
+        it.close()
+    other = audience(view=None)
+    assert other.waits_for_reader() is None
+    other.close()
 
 
 def test_fault_is_told_once_and_never_raised() -> None:

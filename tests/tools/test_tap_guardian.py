@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -14,9 +15,9 @@ from tests.tapping import wait_until
 from afunix.kernel.front import Front
 from afunix.kernel.listener import Listener
 from afunix.model.address import Address
-from afunix.model.errors import AfunixError
+from afunix.model.errors import AfunixError, DeniedError
 from afunix.tools import tap_guardian
-from afunix.tools.tap_guardian import Guardian, through
+from afunix.tools.tap_guardian import Guardian, not_back, through
 from afunix.tools.tap_place import find, open_beside, step_in
 
 
@@ -105,12 +106,33 @@ def test_a_dismissal_after_its_end_does_no_harm(scene: Scene) -> None:
     guardian.dismiss()
 
 
-def test_one_that_does_not_start_is_an_error(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tap_guardian, "_START", "raise SystemExit(3)")
-    with pytest.raises(AfunixError, match="status 3"):
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("raise SystemExit(3)", "ended with status 3"),
+        ("import os; os.kill(os.getpid(), 11)", "ended by SIGSEGV"),
+    ],
+)
+def test_one_that_does_not_start_is_an_error_that_says_how_it_ended(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, start: str, words: str
+) -> None:
+    monkeypatch.setattr(tap_guardian, "_START", start)
+    with pytest.raises(AfunixError, match=words):
         scene.guardian()
+
+
+def test_one_that_cannot_be_started_is_an_error(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nonexistent")
     with pytest.raises(AfunixError, match="does not start"):
+        scene.guardian()
+
+
+def test_one_that_does_not_get_ready_is_ended_and_that_is_not_called_its_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tap_guardian, "_START", "import signal; signal.pause()")
+    monkeypatch.setattr(tap_guardian, "READY_PATIENCE_S", 0.01)
+    with pytest.raises(AfunixError, match=r"not ready within 0\.01 s"):
         scene.guardian()
 
 
@@ -118,3 +140,17 @@ def test_what_leads_through_a_pin_needs_no_name(scene: Scene) -> None:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(through(scene.front.pin).name)
         scene.server.accept()[0].close()
+
+
+def test_a_tap_that_left_was_not_killed(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+    guardian = scene.guardian()
+    guardian.leave()
+    wait_for(guardian)
+    assert "the tap has ended; its guardian has put" in capfd.readouterr().err
+
+
+def test_why_the_path_cannot_be_put_back_has_the_errno_and_the_next_step(scene: Scene) -> None:
+    error = not_back(scene.front, OSError(errno.EROFS, "no"))
+    assert isinstance(error, DeniedError)
+    assert f"{scene.path!r} cannot be put back (EROFS): expected" in error.message
+    assert error.hint is not None and f"'mv {scene.path}.tapped {scene.path}'" in error.hint

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
-from tests.relay_runs import wait_until
+from tests.program import PATIENCE_S
+from tests.relay_runs import connect, wait_until
 from tests.servers import echo, serving
 from tests.tap_runs import Ran, ask, run
 
-from afunix.model.errors import AfunixError
+from afunix.kernel import front
+from afunix.kernel.exchange import exchange
+from afunix.kernel.pathname import Place
+from afunix.model.address import Address
+from afunix.model.errors import AfunixError, DeniedError
 from afunix.model.standing import Standing
 from afunix.model.tap_notices import (
     GuardianReplaced,
+    NotBack,
     PathChanged,
     ServerGone,
     SteppedBack,
     SteppedIn,
+    TapNotice,
 )
 from afunix.tools import tap_guardian as module
+from afunix.tools import tap_keeper
+from afunix.tools.relay_service import RelayService
 from afunix.tools.settings import Cause
+from afunix.tools.tap import TapSettings, tap
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +120,103 @@ def test_without_a_guardian_it_does_not_step_in(sock_dir: str, monkeypatch: pyte
             run(f"{sock_dir}/s", lambda ran: None)
         assert os.path.samestat(os.lstat(f"{sock_dir}/s"), before)
         assert os.listdir(sock_dir) == ["s"]
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_swap_that_never_was_is_not_to_be_undone(sock_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an append-only directory: names come, and neither go nor change."""
+    notices: list[TapNotice] = []
+    left: list[int] = []
+    monkeypatch.setattr(front, "exchange", refuse)
+    monkeypatch.setattr(Place, "unlink", refuse)
+    monkeypatch.setattr(module.Guardian, "leave", lambda guardian: left.append(guardian.pid))
+    with serving(f"{sock_dir}/s", echo), pytest.raises(DeniedError, match="may not be swapped"):
+        tap(
+            TapSettings(Address.parse(f"{sock_dir}/s")),
+            on_beginning=lambda beginning: lambda event: None,
+            alerts=notices.append,
+        )
+    assert (notices, left) == ([], [])
+
+
+def test_a_second_signal_while_the_path_cannot_go_back_refuses_nobody(
+    sock_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guardian goes on serving, and puts it back as soon as that can be: it is another process, and so may."""
+    real = exchange
+
+    def signal_twice(ran: Ran) -> None:
+        monkeypatch.setattr(front, "exchange", refuse)
+        with connect(ran.path) as talking:
+            talking.sendall(b"hello")
+            assert talking.recv(9) == b"hello"
+            os.kill(os.getpid(), signal.SIGTERM)
+            wait_until(lambda: bool(ran.told(NotBack)))
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert talking.recv(9) == b""
+
+    monkeypatch.setattr(RelayService, "stop", lambda service, words: None)
+    with serving(f"{sock_dir}/s", echo) as server:
+        del server
+        before = os.lstat(f"{sock_dir}/s")
+        ran = run(f"{sock_dir}/s", signal_twice)
+        monkeypatch.setattr(front, "exchange", real)
+        ask(ran.path)
+        wait_until(lambda: os.listdir(sock_dir) == ["s"])
+        assert os.path.samestat(os.lstat(f"{sock_dir}/s"), before)
+    assert [type(error) for error in ran.result.left_behind] == [DeniedError]
+    assert not ran.told(SteppedBack)
+
+
+SERVER = """
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+print(flush=True)
+server.accept()[0].recv(1)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("has_client", [False, True])
+def test_killed_server_has_its_path_back_without_waiting_for_the_next_look(
+    sock_dir: str, monkeypatch: pytest.MonkeyPatch, has_client: bool
+) -> None:
+    monkeypatch.setattr(tap_keeper, "_LOOK_EVERY_S", 10 * PATIENCE_S)
+    argv = [sys.executable, "-c", SERVER, f"{sock_dir}/s"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+
+        def kill_it(ran: Ran) -> None:
+            with connect(ran.path) if has_client else nullcontext():
+                server.kill()
+                wait_until(lambda: bool(ran.told(SteppedBack)))
+
+        ran = run(f"{sock_dir}/s", kill_it)
+    assert ran.told(ServerGone) == [ServerGone(ran.path)]
+
+
+def test_connection_that_is_reset_is_a_reason_to_look(sock_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server's process is not seen, as another user's."""
+    monkeypatch.setattr(tap_keeper, "_LOOK_EVERY_S", 10 * PATIENCE_S)
+    monkeypatch.setattr(tap_keeper, "holders_of_path", lambda path: [])
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{sock_dir}/s")
+        server.listen()
+
+        def go(ran: Ran) -> None:
+            with connect(ran.path) as client:
+                client.send(b"unread")
+                connection = server.accept()[0]
+                connection.recv(6, socket.MSG_PEEK)
+                server.close()
+                connection.close()
+                wait_until(lambda: bool(ran.told(SteppedBack)))
+
+        ran = run(f"{sock_dir}/s", go)
+    assert ran.told(ServerGone) == [ServerGone(ran.path)]

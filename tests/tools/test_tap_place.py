@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from tests.peers import require
 
 from afunix.kernel.front import Front
 from afunix.model.address import Address
 from afunix.model.errors import (
     AddressError,
     AddressInUseError,
+    AfunixError,
     DeniedError,
     NobodyListensError,
     NoSuchSocketError,
@@ -23,7 +27,7 @@ from afunix.model.errors import (
 from afunix.model.standing import Standing
 from afunix.model.tap_notices import LeftoverMended, TapNotice
 from afunix.tools import tap_place
-from afunix.tools.tap_place import find, open_beside, step_in, type_at
+from afunix.tools.tap_place import find, must_be_another, open_beside, step_in, type_at
 
 
 def no_alerts(notice: TapNotice) -> None:
@@ -151,7 +155,6 @@ def test_stepping_in_front_of_another_one_than_was_found_is_refused(path: str) -
 
 def test_a_file_system_that_cannot_swap_is_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from afunix.kernel import front as front_module
-    from afunix.model.errors import AfunixError
 
     def refuse(*_: object) -> None:
         raise OSError(22, "no")
@@ -207,3 +210,101 @@ def test_one_that_is_tapped_by_somebody_who_is_not_to_be_seen(
             find(Address.parse(path), no_alerts)
         assert raised.value.hint is not None and "if none runs, remove" in raised.value.hint
         front.step_back()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o777])
+def test_a_list_that_the_directory_gives_its_files_lets_nobody_else_in(sock_dir: str, mode: int) -> None:
+    path = f"{sock_dir}/s"
+    with listening(path):
+        os.chmod(path, mode)
+        if subprocess.run([require("setfacl"), "-d", "-m", "u:65534:rwx,m::rwx", sock_dir]).returncode:
+            pytest.skip("no lists here")
+        with beside(path) as front:
+            ours = front.second.address.name
+            assert "system.posix_acl_access" not in os.listxattr(ours)
+            assert os.lstat(ours).st_mode == os.lstat(path).st_mode
+
+
+def test_a_list_and_its_mask_are_copied(path: str) -> None:
+    with listening(path):
+        os.chmod(path, 0o600)
+        if subprocess.run([require("setfacl"), "-m", "u:65534:rw,m::r", path]).returncode:
+            pytest.skip("no lists here")
+        with beside(path) as front:
+            ours = front.second.address.name
+            assert os.getxattr(ours, "system.posix_acl_access") == os.getxattr(
+                path, "system.posix_acl_access"
+            )
+            assert os.lstat(ours).st_mode == os.lstat(path).st_mode
+
+
+def test_bits_that_mean_nothing_for_a_socket_are_left_out(path: str) -> None:
+    with listening(path):
+        os.chmod(path, 0o3770)
+        with beside(path) as front:
+            assert os.lstat(front.second.address.name).st_mode & 0o7777 == 0o770
+
+
+def test_the_second_name_of_a_tap_is_not_to_be_tapped(path: str) -> None:
+    with listening(path), beside(path) as front:
+        for _ in range(2):  # while ours is there, and then the server's
+            with pytest.raises(AddressInUseError, match="keeps its server's socket"):
+                find(Address.parse(f"{path}.tapped"), no_alerts)
+            step_in(front)
+        front.step_back()
+
+
+def test_a_server_may_have_such_a_name_of_its_own(path: str) -> None:
+    with listening(f"{path}.tapped"):
+        find(Address.parse(f"{path}.tapped"), no_alerts).close()
+
+
+@pytest.mark.parametrize(
+    ("number", "uid", "hint"),
+    [
+        (errno.EBUSY, 0, "mounted from"),
+        (errno.EPERM, 0, "tap --listen NEW PATH"),
+        (errno.EPERM, 1000, "as that user, or as root"),
+    ],
+)
+def test_what_cannot_be_swapped_has_a_hint_that_can_be_followed(
+    path: str, monkeypatch: pytest.MonkeyPatch, number: int, uid: int, hint: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr("afunix.kernel.front.exchange", refuse)
+    with listening(path), beside(path) as front, monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: uid)
+        with pytest.raises(AfunixError) as raised:
+            step_in(front)
+        assert hint in (raised.value.hint or "") and "tap --listen NEW PATH" in (raised.value.hint or "")
+        assert ("is a mount point" in raised.value.message) is (number == errno.EBUSY)
+
+
+def test_where_nothing_can_be_made_beside_it_another_name_is_offered(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise DeniedError("no", hint="choose a directory", errno=errno.EROFS)
+
+    monkeypatch.setattr("afunix.tools.tap_place.Listener.open", refuse)
+    with listening(path), pytest.raises(DeniedError) as raised, beside(path):
+        pass
+    assert "'tap --listen NEW PATH'" in (raised.value.hint or "") and "choose" not in (
+        raised.value.hint or ""
+    )
+
+
+@pytest.mark.parametrize("spelling", ["{0}/s", "{0}/./s", "{0}/link"])
+def test_a_name_that_is_the_path_itself_is_no_other_one(sock_dir: str, spelling: str) -> None:
+    os.symlink("s", f"{sock_dir}/link")
+    with pytest.raises(AddressError, match="itself"):
+        must_be_another(Address.parse(spelling.format(sock_dir)), Address.parse(f"{sock_dir}/s"))
+
+
+def test_another_name_is_another_one(sock_dir: str) -> None:
+    must_be_another(Address.parse(f"{sock_dir}/t"), Address.parse(f"{sock_dir}/s"))
+    must_be_another(Address.parse("@s"), Address.parse("s"))
+    with pytest.raises(AddressError):
+        must_be_another(Address.parse("@s"), Address.parse("@s"))

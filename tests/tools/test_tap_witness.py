@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
-from tests.servers import echo, serving
-from tests.tap_runs import ask, run
+from tests.program import PATIENCE_S
+from tests.relay_runs import connect
+from tests.servers import echo, read_all, serving
+from tests.tap_runs import Ran, ask, run
 
 from afunix.kernel.relay_pumps import Watch
 from afunix.model.tapped import Opened, Over, Said, SaidAll, Side
@@ -41,3 +46,63 @@ def test_a_conversation_is_told_from_its_beginning_to_its_end(sock_dir: str) -> 
 def test_a_pair_s_watch_is_what_the_pumps_take() -> None:
     watch: Watch = PairWatch(1, 0.0, lambda event: None)
     watch.ended(True)
+
+
+def reasons(ran: Ran) -> list[str]:
+    return [event.reason for event in ran.events if isinstance(event, Over)]
+
+
+def test_a_client_that_leaves_without_reading_has_reset_it(sock_dir: str) -> None:
+    def greet(connection: socket.socket) -> bytes:
+        connection.sendall(b"hello")
+        return connection.recv(1)
+
+    def leave(ran: Ran) -> None:
+        with connect(ran.path) as client:
+            assert client.recv(1, socket.MSG_PEEK) == b"h"
+
+    with serving(f"{sock_dir}/s", greet):
+        assert reasons(run(f"{sock_dir}/s", leave)) == ["reset by the client"]
+
+
+def test_a_client_that_has_said_all_and_leaves_without_reading_has_reset_it(sock_dir: str) -> None:
+    has_left = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        assert read_all(connection) == b"ask"
+        connection.sendall(b"hello")
+        assert has_left.wait(PATIENCE_S)
+
+    def leave(ran: Ran) -> None:
+        with connect(ran.path) as client:
+            client.sendall(b"ask")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1, socket.MSG_PEEK) == b"h"
+        has_left.set()
+
+    with serving(f"{sock_dir}/s", answer):
+        assert reasons(run(f"{sock_dir}/s", leave)) == ["reset by the client"]
+
+
+def test_a_server_that_leaves_without_reading_has_reset_it(sock_dir: str) -> None:
+    def ask_and_wait(ran: Ran) -> None:
+        with connect(ran.path) as client:
+            client.sendall(b"hello")
+            assert client.recv(1) == b""
+
+    with serving(f"{sock_dir}/s", lambda connection: connection.recv(1, socket.MSG_PEEK)):
+        assert reasons(run(f"{sock_dir}/s", ask_and_wait)) == ["reset by the server"]
+
+
+def test_a_client_that_reads_no_more_has_reset_it(sock_dir: str) -> None:
+    def say_on(connection: socket.socket) -> None:
+        with suppress(BrokenPipeError):
+            while True:
+                connection.sendall(bytes(1000))
+
+    def leave(ran: Ran) -> None:
+        with connect(ran.path) as client:
+            client.recv(1)
+
+    with serving(f"{sock_dir}/s", say_on):
+        assert reasons(run(f"{sock_dir}/s", leave)) == ["reset by the client"]

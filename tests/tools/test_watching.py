@@ -10,6 +10,7 @@ from tests.servers import echo, serving
 from tests.tap_runs import Ran, ask, run
 
 from afunix.kernel.channel import Channel
+from afunix.model.tapped import Side
 from afunix.tools import tap
 from afunix.tools.tap import Tap
 from afunix.tools.tap_witness import PairWatch
@@ -28,10 +29,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             told.append(f"watch {near.connection}")
             return super().watch(near)
 
-        def over(self, near: Channel, reason: Exception | None) -> None:
+        def over(self, near: Channel, reason: Exception | None, side: Side | None = None) -> None:
             os.fstat(near.fd)  # still open
             told.append(f"over {near.connection} {type(reason).__name__}")
-            super().over(near, reason)
+            super().over(near, reason, side)
 
     monkeypatch.setattr(tap, "Tap", Noting)
     return told

@@ -80,9 +80,11 @@ class RelayNarration(Narration):
         now = self._clock()
         if now - reason.told_at < REFUSALS_EVERY_S:
             reason.untold += 1
+            reason.is_of_others = reason.is_of_others or self._uid_of(channel) != reason.uid
             return
         others = f" (and {reason.untold} others before)" if reason.untold else ""
         reason.untold, reason.told_at = 0, now
+        reason.uid, reason.is_of_others = self._uid_of(channel), False
         if not self._messages.warns:
             return
         words, hint = self._why(channel, error)
@@ -91,6 +93,10 @@ class RelayNarration(Narration):
         if channel.connection:
             what = f"client {channel.connection}, {self._who(channel)}, gets no connection"
         self._messages.warn(f"{what}: {words}{others}", hint)
+
+    def _uid_of(self, channel: Channel) -> int | None:
+        """Whose rights decide, if those are not the same for all."""
+        return channel.peer.uid if self._settings.as_client else None
 
     def _who(self, channel: Channel) -> str:
         if is_tcp(channel.socket):
@@ -125,7 +131,10 @@ class RelayNarration(Narration):
         for reason in self._reasons.values():
             if reason.untold:
                 more = counted(reason.untold, "more client")
-                self._messages.warn(f"{more} got no connection: {reason.words}")
+                if reason.is_of_others:  # the words name one of several users
+                    self._messages.warn(f"{more}, of other users too, got no connection for a like reason")
+                else:
+                    self._messages.warn(f"{more} got no connection: {reason.words}")
 
     def pair_over(self, connection: int, up: int, down: int) -> None:
         """So much was handed on each way for a client that is about to leave."""
@@ -151,6 +160,9 @@ class _Reason:
         self.told_at = float("-inf")
         self.untold = 0
         self.words = ""
+        self.uid: int | None = None
+        """Whose it was that was told last; `is_of_others`: did it come to another user since?"""
+        self.is_of_others = False
 
 
 def _type_hint(what: str) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -57,6 +59,11 @@ said, and the status is 1.
 """
 
 _LARGEST_PORT = 0xFFFF
+
+_STOPPERS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+_LOOKS_BEFORE_A_READER_IS_MISSED = 2
+"""The first is at the start, the second a second later."""
 
 _MAX_BYTES_ON_TERMINAL = 4096
 """A page or two: who wants to see more of a message has a pager, or a file."""
@@ -227,6 +234,17 @@ def _check(
 # The run
 
 
+@contextmanager
+def _never_stopped() -> Iterator[None]:
+    """Clients come here: a tap that is stopped (Ctrl-Z, or written to from the background) would be a server that hangs."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOPPERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
 class _Run:
     """From the first word to the exit status."""
 
@@ -241,15 +259,20 @@ class _Run:
         self._stop_words = ""
         self._stop: Callable[[str], None] | None = None
         self._line: live.Live | None = None
+        self._looks = 0
         self._to_stdout = next(filter(audience.has_stdout, audience.outlets), None)
         ends = RelaySettings(
-            () if settings.listen is None else (settings.listen,), settings.path, as_client=not settings.as_me
+            () if settings.listen is None else (settings.listen,),
+            settings.path,
+            as_client=not settings.as_me,
+            drain_s=settings.drain_s,
         )
         self._narration = TapNarration(messages, ends, audience, is_strict=is_strict)
 
     def run(self) -> int:
         try:
-            result = self._tap()
+            with _never_stopped():
+                result = self._tap()
         except BaseException:
             if self._audience is not None:
                 self._audience.close()
@@ -299,9 +322,19 @@ class _Run:
         """Now and then. A reader of STDOUT that goes while nobody says anything is found out here."""
         if self._line is not None:
             self._line.look(len(relay.pairs.pairs), *relay.pairs.traffic())
+        self._looks += 1
+        if self._looks == _LOOKS_BEFORE_A_READER_IS_MISSED and self._audience is not None:
+            missed = self._audience.waits_for_reader()
+            if missed is not None:
+                self._on_missed(missed)
         if self._to_stdout is not None and stdout.is_abandoned(0):
             gone, self._to_stdout = self._to_stdout, None
             self._on_trouble(gone, OutputError("nobody reads STDOUT any more (EPIPE)", errno=errno.EPIPE))
+
+    def _on_missed(self, error: OutputError) -> None:
+        self._narration.waits_for_reader(error)
+        if self._narration.ends_with(Outlet.FILE):
+            self._end(error.message)
 
     def _on_fault(self, fault: Exception) -> None:
         self._fault = fault

@@ -7,14 +7,12 @@ and then what ended it. What is incomplete is never 0.
 from __future__ import annotations
 
 import errno
-import os
 import signal
 from collections.abc import Mapping
 
 from ..formats.tap_summary import render_summary, render_summary_json
 from ..formats.traffic import show_bytes
 from ..model.counting import counted
-from ..model.errors import OutputError, errno_name
 from ..model.escaping import quote
 from ..model.tap_summary import Summary
 from ..sinks.recording import Recorded
@@ -23,7 +21,7 @@ from ..tools.settings import Cause
 from ..tools.tap_audience import STDOUT, AudienceSettings, Outlet, View
 from . import stdout
 from .endings import STATUS_AFTER, say_lost
-from .messages import Messages, plain, say_error
+from .messages import Messages, explain, say_error
 from .tap_narration import TapNarration
 
 _LOST_HINT = "a client or the server took no more, or was cut off"
@@ -38,14 +36,13 @@ def conclude(
     messages: Messages,
 ) -> int:
     """Tell it all; the exit status."""
-    for error in result.left_behind:
-        messages.warn(error.message, error.hint)
+    status_left = max(map(explain, result.left_behind), default=0)
     summary_status = _tell_summary(summary, recorded.get(Outlet.VIEW), audience, messages)
     of_outlets = [_after_outlet(outlet, it, narration, audience) for outlet, it in recorded.items()]
     for outlet, it in recorded.items():
         if it.is_complete and outlet is not Outlet.VIEW:
             messages.note(f"{_messages(it.messages, it.bytes)} {_done(outlet, audience)}")
-    statuses = [_after_run(result, narration), summary_status, *of_outlets]
+    statuses = [_after_run(result, narration), summary_status, *of_outlets, status_left]
     if result.fault is not None:
         return 1
     return min(statuses) if min(statuses) < 0 else next(filter(None, statuses), 0)
@@ -70,7 +67,8 @@ def _after_run(result: RelayResult, narration: TapNarration) -> int:
         return STATUS_AFTER[Cause.FAULT](result, _LOST_HINT)
     status = say_lost(result, _LOST_HINT) if result.has_losses else 0
     if narration.end is not None:
-        say_error(narration.end.words, narration.end.hint)
+        if not narration.is_end_told:
+            say_error(narration.end.words, narration.end.hint)
         return status or narration.end.status
     if not any(map(narration.ends_with, Outlet)):
         say_error(
@@ -91,17 +89,18 @@ def _after_outlet(
         return 0
     missing = _messages(recorded.lost_messages, recorded.lost_bytes)
     words = f"{missing} {_was(recorded.lost_messages)} not {_done(outlet, audience)}"
-    if trouble is not None and narration.ends_with(outlet):
-        words = f"{_cannot_write(trouble) if has_stdout else trouble.message}; {words}"
-    say_error(words, None if trouble is None or has_stdout else trouble.hint)
+    hint = None if trouble is None or has_stdout else trouble.hint
+    is_told = narration.ends_with(outlet) and narration.is_end_told
+    if is_told and not recorded.lost_messages:
+        return 1
+    if trouble is None or is_told:
+        hint = None
+    elif not recorded.lost_messages:
+        words = narration.why(outlet)
+    elif narration.ends_with(outlet) or trouble.errno == errno.ENXIO:
+        words = f"{narration.why(outlet)}; {words}"
+    say_error(words, hint)
     return 1
-
-
-def _cannot_write(trouble: OutputError) -> str:
-    if trouble.errno == errno.ENOBUFS:
-        return "STDOUT takes too little"
-    number = trouble.errno or 0
-    return f"cannot write to STDOUT: {plain(os.strerror(number))} ({errno_name(number)})"
 
 
 def _messages(count: int, size: int) -> str:

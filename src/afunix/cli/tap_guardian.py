@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import os
 
-from ..model.escaping import quote
-from ..tools.tap_guardian import guard
+from ..model.errors import AfunixError
+from ..model.escaping import escape, quote
+from ..tools.tap_guardian import End, guard
 
 
 def main(orders: str) -> None:
     guard(orders, _say_back, _say_failure)
 
 
-def _say_back(path: str) -> None:
-    _say(f"the tap was killed; its guardian has put {quote(path)} back")
+def _say_back(path: str, end: End) -> None:
+    _say(f"{end.value}; its guardian has put {quote(path)} back")
 
 
-def _say_failure(error: Exception) -> None:
-    _say(f"error: the tap was killed, and its guardian cannot put the path back: {error}")
+def _say_failure(error: AfunixError) -> None:
+    _say(f"error: {End.KILLED.value}, and {escape(error.message)}")
+    if error.hint is not None:
+        _say(f"hint: {escape(error.hint)}")
 
 
 def _say(line: str) -> None:

@@ -7,6 +7,7 @@ what is not shown or recorded. The conversations themselves are the view's.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import shlex
@@ -17,8 +18,9 @@ from ..kernel import as_client
 from ..kernel.channel import Channel
 from ..model.address import Address
 from ..model.counting import counted
-from ..model.errors import AfunixError, DeniedError, OutputError
+from ..model.errors import AfunixError, DeniedError, OutputError, errno_name
 from ..model.escaping import quote
+from ..model.patience import show_seconds
 from ..model.standing import Standing
 from ..model.tap_notices import (
     GuardianReplaced,
@@ -32,7 +34,7 @@ from ..model.tap_notices import (
 )
 from ..tools.relay_settings import RelaySettings
 from ..tools.tap_audience import AudienceSettings, Outlet
-from .messages import Messages, plain
+from .messages import Messages, plain, say_error
 from .relay_narration import RelayNarration
 
 AS_ME_HINT = "without --as-me each client is to the server who it is"
@@ -74,6 +76,8 @@ class TapNarration(RelayNarration):
         super().__init__(messages, settings)
         self.end: End | None = None
         self.troubles: dict[Outlet, OutputError] = {}
+        self.is_end_told = False
+        """Was why it ended said already, because conversations go on after it?"""
         self._audience = audience
         self._is_strict = is_strict
         self._path = quote(str(settings.connect))
@@ -107,10 +111,30 @@ class TapNarration(RelayNarration):
         if notice.standing is Standing.BACK:
             self._messages.note(f"{self._path} leads to its server again")
         if notice.live:
-            go = "goes on until it ends" if notice.live == 1 else "go on until they end"
-            self._messages.tell(
-                f"{counted(notice.live, 'connection')} through here {go}; another Ctrl-C, or SIGTERM, cuts that short"
+            signal = "a signal" if self._tell_why() else "a second signal"
+            go, them = (
+                ("goes on until it ends", "it") if notice.live == 1 else ("go on until they end", "them")
             )
+            limit_s = self._settings.drain_s
+            if limit_s is not None and limit_s != math.inf:
+                go = f"{go}, for at most {show_seconds(limit_s)}"
+            self._messages.tell(
+                f"{counted(notice.live, 'connection')} through here {go}; {signal} cuts {them} short"
+            )
+
+    def _tell_why(self) -> bool:
+        """What ends it, before what goes on all the same, if that is no signal; True if so."""
+        gone = [outlet for outlet in Outlet if self.ends_with(outlet)]
+        for outlet in gone:
+            error = self.troubles[outlet]
+            if self._audience.has_stdout(outlet) and error.errno == errno.EPIPE:
+                self._messages.tell("nobody reads STDOUT any more (EPIPE)")
+            else:
+                say_error(self.why(outlet), None if self._audience.has_stdout(outlet) else error.hint)
+        if self.end is not None:
+            say_error(self.end.words, self.end.hint)
+        self.is_end_told = bool(gone) or self.end is not None
+        return self.is_end_told
 
     def _not_back(self, notice: NotBack) -> None:
         self._messages.warn(
@@ -161,10 +185,29 @@ class TapNarration(RelayNarration):
         self.troubles[outlet] = error
         if self.ends_with(outlet):
             return
+        if error.errno == errno.ENXIO:
+            return  # known at the end only, and said there
         if outlet is Outlet.VIEW:
             self._messages.warn("STDOUT takes too little: what has no room is not shown")
         else:
             self._messages.warn(f"{error.message}; the conversations go on", error.hint)
+
+    def waits_for_reader(self, error: OutputError) -> None:
+        """A FIFO that nobody reads ends nothing, unless `is_strict`: `trouble` is told of it then."""
+        if self._is_strict:
+            self.trouble(Outlet.FILE, error)
+        else:
+            self._messages.warn(f"{error.message}: the recording waits for a reader")
+
+    def why(self, outlet: Outlet) -> str:
+        """What the trouble of `outlet` is."""
+        trouble = self.troubles[outlet]
+        if not self._audience.has_stdout(outlet):
+            return trouble.message
+        if trouble.errno == errno.ENOBUFS:
+            return "STDOUT takes too little"
+        number = trouble.errno or 0
+        return f"cannot write to STDOUT: {plain(os.strerror(number))} ({errno_name(number)})"
 
     def ends_with(self, outlet: Outlet) -> bool:
         """Is the trouble of `outlet` one that ends the run? With STDOUT it is, but for being slow."""

@@ -65,6 +65,7 @@ def _facts(facts: Facts) -> Object:
         "other_networks": [_elsewhere(other) for other in facts.other_networks],
         "removed": [_elsewhere(other) for other in facts.removed],
         "neighbours": [escape(one.format()) for one in facts.neighbours],
+        "tapped": None if facts.tapped is None else escape(facts.tapped),
         "protected_symlinks": facts.protects_links,
         "unseen_processes": facts.unseen_processes,
         "answer": _answer(facts.answer),

@@ -13,7 +13,7 @@ import struct
 
 from ..model.credentials import PeerCredentials
 from ..model.escaping import escape, quote
-from ..model.tapped import Beginning, Opened, Over, Said, SaidAll, Side, TapEvent
+from ..model.tapped import RESETS, Beginning, Opened, Over, Said, SaidAll, Side, TapEvent
 from .likely_port import likely_port
 
 MAX_SEGMENT = 0xFFFF - 40
@@ -144,7 +144,7 @@ class Pcapng:
         at_ns = self._time(event.at_s)
         if not event.reason:
             return client.end(at_ns) + server.end(at_ns)
-        breaker = client if event.reason.endswith("by the client") else server
+        breaker = client if event.reason == RESETS[_CLIENT] else server
         return breaker.packet(at_ns, _PLAIN | _RST, b"", _comment(escape(event.reason)))
 
     def _time(self, at_s: float) -> int:

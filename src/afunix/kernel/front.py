@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from ..model.address import Address
@@ -41,6 +41,17 @@ def second_base(base: bytes) -> bytes:
     if len(base) + len(_SUFFIX) <= _LONGEST_BASE:
         return base + _SUFFIX
     return b"%.40s~%08x%s" % (base, hash_of(base), _SUFFIX)
+
+
+def first_bases(base: bytes, directory: int) -> list[bytes]:
+    """The names, perhaps in `directory`, that `base` is the second one of. Long ones are found if that may be read."""
+    if not base.endswith(_SUFFIX):
+        return []
+    bases = [base.removesuffix(_SUFFIX)]
+    if b"~" in base:
+        with suppress(OSError):
+            bases += os.listdir(b"/proc/self/fd/%d" % directory)
+    return [first for first in bases if first and second_base(first) == base]
 
 
 def hash_of(base: bytes) -> int:
@@ -101,7 +112,8 @@ class Front:
                     hand.settle()
             standing = self.standing()
             if standing is Standing.ALONE:
-                self._take_away()
+                if not self._bring_back():
+                    self._take_away()
             elif standing is Standing.IN_FRONT:
                 continue
             elif self._remove_second(self.ours):  # from here on another one may come in front
@@ -111,6 +123,23 @@ class Front:
                     self._remove_second(self.theirs)
                 return standing
         return self.standing()
+
+    def _bring_back(self) -> bool:
+        """PATH is ours, and SECOND was renamed: swapped from where it is now. False: it is nowhere, or out of reach."""
+        with _whereabouts(self.pin) as place:
+            if place is None or identity_of(place.stat()) != self.theirs:
+                return False
+            try:
+                exchange(place.directory, place.base, self.path.directory, self.path.base)
+                if identity_of(place.stat()) == self.ours:
+                    place.unlink()
+                else:  # somebody was faster, and has put that at PATH; it is looked at again
+                    exchange(place.directory, place.base, self.path.directory, self.path.base)
+            except FileNotFoundError:
+                return True
+            except OSError:
+                return False
+        return True
 
     def _take_away(self) -> None:
         """PATH is ours, and SECOND was removed. Moved away first and looked at then: another's is moved back."""

@@ -18,7 +18,7 @@ from errno import EADDRINUSE
 from socket import SocketType
 
 from ..model.address import Address, AddressKind
-from ..model.errors import AddressError
+from ..model.errors import AddressError, DeniedError
 from ..model.events import Observer
 from ..model.ownership import NAME_TAKEN, Verdict, judge, refusal
 from . import owners, path_lock
@@ -120,12 +120,15 @@ class SocketFile:
         place = self._place
         if place is None or not self.is_ours():
             return False
-        with ExitStack() as stack:
-            # The lock keeps a take-over out of the middle. Everybody else takes this path for live and leaves
-            # it alone; so a stop goes on without it where no descriptor or space is left, or it is stuck.
-            with suppress(OSError):
-                stack.enter_context(path_lock.held(place, _REMOVE_PATIENCE_S))
-            return self._unlink_if_ours(place)
+        try:
+            with ExitStack() as stack:
+                # The lock keeps a take-over out of the middle. Everybody else takes this path for live and leaves
+                # it alone; so a stop goes on without it where no descriptor or space is left, or it is stuck.
+                with suppress(OSError):
+                    stack.enter_context(path_lock.held(place, _REMOVE_PATIENCE_S))
+                return self._unlink_if_ours(place)
+        except PermissionError as error:  # perhaps the lock's own file, in an append-only directory
+            raise (error if isinstance(error, DeniedError) else cannot_remove(error, place.address)) from None
 
     def remove_if_stale(self) -> bool:
         """Remove the path if it is still ours and its socket is closed: by whoever it was handed to.

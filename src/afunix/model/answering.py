@@ -81,6 +81,14 @@ def _stale(facts: Facts, file: Component) -> Finding:
             " was there when it was made, also when the server has made a new one since",
             hint="make the container (the mount) again; mount the directory that the socket is in, not the socket",
         )
+    if facts.tapped is not None:
+        return altered(
+            finding,
+            why="no process has this socket open: a tap was killed together with its guardian, and left it in front of"
+            f" its server's socket, which is {quote(facts.tapped)}",
+            hint="this puts it back, and so does the next 'afunix tap'",
+            command=f"mv {path_word(facts.tapped)} {path_word(file.path)}",
+        )
     return altered(
         finding,
         why="no process has this socket open: its server ended and left the file",

@@ -130,6 +130,8 @@ class Facts:
     other_networks: tuple[Elsewhere, ...] = ()
     removed: tuple[Elsewhere, ...] = ()
     """Sockets that were bound to this very path, whose file is not there any more."""
+    tapped: bytes | None = None
+    """The path beside it where a tap keeps the server's socket, if one is there that a process has open."""
     name_error: tuple[str, str | None] | None = None
     protects_links: bool = False
     may_write: bool | None = None

@@ -21,6 +21,10 @@ class Side(Enum):
     SERVER = "server"
 
 
+RESETS = {side: f"reset by the {side.value}" for side in Side}
+"""The reasons of an `Over` that have somebody who broke off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """What is tapped: its path as given, the type of its socket ("stream", "seqpacket"), the date in nanoseconds."""

@@ -56,6 +56,9 @@ class Keeper(Protocol[Piece]):
             OSError: it could not; what was written of an unfinished piece was cut off again, if that was possible.
         """
 
+    def wrap_up(self) -> None:
+        """From another thread: no event comes any more, so it is not waited any longer for a reader that never came."""
+
     def give_up(self) -> None:
         """From another thread: a `keep` that waits for a reader returns, whatever is unwritten."""
 
@@ -214,6 +217,7 @@ class Recording(Generic[Piece]):
 
         A thread that is stuck in a write that never returns (a server of files that is gone) is left behind.
         """
+        self._keeper.wrap_up()
         with self._change:
             self._is_closing = True
             self._change.notify()
@@ -228,7 +232,16 @@ class Recording(Generic[Piece]):
         return self.recorded()
 
 
+def nobody_reads(name: str) -> OutputError:
+    """Of a FIFO that never had a reader."""
+    return OutputError(
+        f"nobody reads the FIFO {quote(name)} (ENXIO)", hint="start its reader first", errno=errno.ENXIO
+    )
+
+
 def _explain(name: str, error: OSError) -> OutputError:
+    if error.errno == errno.ENXIO:
+        return nobody_reads(name)
     if error.errno == errno.EPIPE:
         return OutputError(f"nobody reads the recording {quote(name)} any more (EPIPE)", errno=errno.EPIPE)
     hint = "what was kept so far is whole" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None

@@ -11,6 +11,7 @@ import errno
 import os
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..formats.record_index import SideTotals, render_connection
@@ -18,7 +19,7 @@ from ..model.credentials import UNKNOWN_ID, PeerCredentials
 from ..model.errors import OutputError
 from ..model.escaping import quote
 from ..model.tapped import Beginning, Opened, Over, Said, SaidAll, Side, TapEvent
-from .recording_file import cannot_write
+from .recording_file import cannot_write, flush
 
 INDEX = "index.jsonl"
 
@@ -26,6 +27,9 @@ MAX_OPEN_FILES = 64
 """Others are closed, and opened again when there is more for them."""
 
 _EVENT_BYTES = 200
+_BLOCK = bytes(4096)
+"""What a disk has to have room for at the beginning."""
+
 _NOBODY = PeerCredentials(None, UNKNOWN_ID, UNKNOWN_ID)
 
 _Key = tuple[int, str]
@@ -182,6 +186,9 @@ class RecordingDirectory:
         _cut_back(self._index, end)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    def wrap_up(self) -> None:
+        """Nothing, as with `give_up`."""
+
     def give_up(self) -> None:
         """Nothing: files have no readers to wait for."""
 
@@ -208,21 +215,41 @@ def _cut_back(fd: int, size: int) -> None:
 
 
 def _open_directory(path: str) -> tuple[int, int]:
-    """The directory, and the index in it, which nobody else has."""
+    """The directory, and the index in it, which nobody else has. On a full disk neither is left behind."""
+    is_ours = True
     try:
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
-            pass
+            is_ours = False
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        return directory, os.open(INDEX, flags, mode=0o600, dir_fd=directory)
+        index = os.open(INDEX, flags, mode=0o600, dir_fd=directory)
     except OSError as error:
         os.close(directory)
         if error.errno == errno.EEXIST:
             message = f"directory {quote(path)} has a recording already: {quote(INDEX)} exists (EEXIST)"
             raise OutputError(message, hint="choose another directory", errno=errno.EEXIST) from error
         raise cannot_write(path, error) from error
+    try:
+        _must_have_room(index)
+    except OSError as error:
+        os.unlink(INDEX, dir_fd=directory)
+        os.close(index)
+        os.close(directory)
+        if is_ours:
+            with suppress(OSError):
+                os.rmdir(path)
+        raise cannot_write(path, error) from error
+    return directory, index
+
+
+def _must_have_room(fd: int) -> None:
+    """Is there room for a block? Raises OSError."""
+    if os.write(fd, _BLOCK) < len(_BLOCK):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    flush(fd)
+    os.ftruncate(fd, 0)

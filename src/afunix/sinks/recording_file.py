@@ -15,6 +15,7 @@ import stat
 import threading
 from typing import Protocol
 
+from ..kernel.descriptor_kind import DescriptorKind
 from ..kernel.output import Output
 from ..model.errors import OutputError, errno_name
 from ..model.escaping import quote
@@ -59,6 +60,7 @@ class RecordingFile:
         self._fifo: str | None = None
         self._output: Output | None = None
         self._given_up = threading.Event()
+        self._is_last_look = threading.Event()
         self._header = form.header()
         self._written = 0
         self._end: int | None = None
@@ -86,11 +88,14 @@ class RecordingFile:
             raise cannot_write(path, error) from error
 
     def _begin(self) -> None:
-        """Start writing; in a regular file at once, so that a full disk is known before anything is tapped."""
+        """Start writing; where that waits for nobody at once, so that a full disk is known before anything is tapped."""
         try:
             self._output = Output(self._fd)
             if stat.S_ISREG(os.fstat(self._fd).st_mode):
                 self._end = _write_position(self._fd)
+                self.keep([])
+                flush(self._fd)
+            elif self._output.kind is DescriptorKind.DEVICE and self._header:
                 self.keep([])
         except OSError as error:
             self.close()
@@ -104,8 +109,8 @@ class RecordingFile:
         """Nothing: the sequence numbers of what follows say it."""
 
     def keep(self, pieces: list[Block]) -> None:
-        if self._output is None and not self._open_fifo():
-            return
+        if self._output is None:
+            self._open_fifo()
         if self._header:
             pieces = [(self._header, NO_MESSAGE), *pieces]
             self._header = b""
@@ -165,23 +170,30 @@ class RecordingFile:
         except OSError:
             pass  # what made the write fail is what is told
 
-    def _open_fifo(self) -> bool:
-        """Once somebody reads; False if it was given up before."""
+    def _open_fifo(self) -> None:
+        """Once somebody reads. Raises OSError (ENXIO): nobody did, to the end."""
         assert self._fifo is not None
-        while not self._given_up.is_set():
+        while self._fd < 0:
+            is_last = self._is_last_look.is_set()
             try:
                 self._fd = os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError as error:
-                if error.errno != errno.ENXIO:
+                if error.errno != errno.ENXIO or is_last:
                     raise
-                self._given_up.wait(_LOOK_AGAIN_MS / 1000)
-                continue
-            self._output = Output(self._fd)
-            return True
-        return False
+                self._is_last_look.wait(_LOOK_AGAIN_MS / 1000)
+        self._output = Output(self._fd)
+
+    @property
+    def waits_for_reader(self) -> bool:
+        """Is it a FIFO that nobody has opened for reading yet?"""
+        return self._fifo is not None and self._fd < 0 and not self._is_last_look.is_set()
+
+    def wrap_up(self) -> None:
+        self._is_last_look.set()
 
     def give_up(self) -> None:
         self._given_up.set()
+        self._is_last_look.set()
 
     def close(self) -> None:
         if self._output is not None:
@@ -196,6 +208,15 @@ def cannot_write(path: str, error: OSError) -> OutputError:
     """A recording that cannot even begin."""
     reason = f"{(error.strerror or 'no reason given').lower()} ({errno_name(error.errno)})"
     return OutputError(f"cannot write the recording {quote(path)}: {reason}", errno=error.errno)
+
+
+def flush(fd: int) -> None:
+    """fsync(2), which finds a full disk where write(2) has not. Raises OSError, but not where there is no fsync."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
 
 
 def _is_fifo(path: str) -> bool:

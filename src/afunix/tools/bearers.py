@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from ..kernel import namespaces
 from ..kernel.approach import held
+from ..kernel.front import second_base
 from ..kernel.mounts import Superblocks
 from ..kernel.owners import Owners, find_owners, seen_from_here
 from ..kernel.sighting import probe as probe_datagram
@@ -21,6 +22,7 @@ from ..kernel.socket_table import Table
 from ..model.address import Address, AddressKind
 from ..model.errors import AddressError
 from ..model.neighbours import nearest
+from ..model.ownership import FileKind
 from ..model.socket_table import FileIdentity, Owner, SocketEntry, TableState
 from ..model.surroundings import Component, Elsewhere, Facts
 from .standing import whole_table
@@ -45,6 +47,7 @@ def of_the_path(facts: Facts, beside: tuple[bytes, ...]) -> Facts:
         neighbours=(*_files_beside(facts, beside, alive), *_abstract_spellings(facts.address, table)),
         other_mounts=tuple(mounts),
         removed=_removed(table, _spellings(facts.address.name, last), last.identity),
+        tapped=_behind_a_tap(last, alive),
         unseen_processes=there.unseen,
     )
 
@@ -72,6 +75,15 @@ def _absolute(path: bytes) -> bytes:
         return os.path.abspath(path)
     except FileNotFoundError:
         return path  # the working directory was removed, and has no path any more
+
+
+def _behind_a_tap(last: Component, alive: set[FileIdentity]) -> bytes | None:
+    """What a tap that was killed together with its guardian has left: ours, stale, at the path, and theirs beside it."""
+    if last.kind is not FileKind.SOCKET:
+        return None
+    directory, base = os.path.split(last.path)
+    second = os.path.join(directory, second_base(base))
+    return second if _is_alive(second, alive, Superblocks()) else None
 
 
 # Neighbours

@@ -35,7 +35,7 @@ from .relay_means import channels_for, make_far_end, pumps_for
 from .relay_settings import RelayResult, RelaySettings
 from .settings import Cause
 from .stop import Stop
-from .watching import Watching
+from .watching import Watching, break_of
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -229,7 +229,7 @@ class RelayService:
 
     def _on_pair_over(self, duplex: Duplex) -> None:
         if self._watching is not None:
-            self._watching.over(duplex.near, duplex.error)
+            self._watching.over(duplex.near, *break_of(duplex))
         self._tell_closed(duplex.far)
         self._tell_pair_over(duplex.near.connection, duplex.up.moved, duplex.down.moved)
 
@@ -313,6 +313,9 @@ class RelayService:
         self._end_drain()
 
     def _end_drain(self) -> None:
+        if self._watching is not None and not self._watching.may_stop_now():
+            self._stop.give_up()  # and our listener is only closed
+            return
         self._begin_now()
         self._stop.end_drain()
 

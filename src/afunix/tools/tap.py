@@ -25,14 +25,14 @@ from ..kernel.socket_types import type_word
 from ..model.address import Address
 from ..model.events import Observer
 from ..model.tap_notices import TapNotice
-from ..model.tapped import Beginning, TapEvent
+from ..model.tapped import Beginning, Side, TapEvent
 from ..sinks.datagram_relay import DatagramRelay
 from ..sinks.relay import Relay
 from .relay_service import STOP_SIGNALS, RelayService
 from .relay_settings import RelayResult, RelaySettings
 from .tap_guardian import through
 from .tap_keeper import TapKeeper
-from .tap_place import Target, find, open_beside, type_at
+from .tap_place import Target, find, must_be_another, open_beside, type_at
 from .tap_witness import PairWatch, TapWitness
 
 
@@ -122,7 +122,12 @@ def tap(
                 keeper.step_in()
             on_ready(partial(_stop_from_anywhere, loop, service))
 
-        return service.run(start, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
+        result = service.run(start, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
+        if keeper is not None:
+            keeper.close()
+            if keeper.obstacle is not None:
+                result.left_behind.append(keeper.obstacle)
+        return result
 
 
 def _stop_from_anywhere(loop: asyncio.AbstractEventLoop, service: RelayService, words: str) -> None:
@@ -134,6 +139,7 @@ def _open(
     settings: TapSettings, alerts: Callable[[TapNotice], None], opened: ExitStack
 ) -> tuple[Target | None, Listener, Front | None]:
     if settings.listen is not None:
+        must_be_another(settings.listen, settings.path)
         listener = Listener.open(
             settings.listen,
             type_at(settings.path),
@@ -164,9 +170,9 @@ class Tap:
     def watch(self, near: Channel) -> PairWatch:
         return self._witness.watch(near)
 
-    def over(self, near: Channel, reason: Exception | None) -> None:
-        self._witness.over(near, reason)
-        if isinstance(reason, ConnectionRefusedError) and self._keeper is not None:
+    def over(self, near: Channel, reason: Exception | None, side: Side | None = None) -> None:
+        self._witness.over(near, reason, side)
+        if isinstance(reason, ConnectionError) and self._keeper is not None:
             self._keeper.look_soon()
 
     def before_stop(self, stop: Callable[[], None]) -> None:
@@ -174,3 +180,6 @@ class Tap:
             stop()
         else:
             self._keeper.before_stop(stop)
+
+    def may_stop_now(self) -> bool:
+        return self._keeper is None or self._keeper.step_back()

@@ -24,7 +24,7 @@ from ..model.errors import OutputError
 from ..model.tap_filter import TapFilter
 from ..model.tap_summary import Summary, TapSummary
 from ..model.tapped import Beginning, TapEvent
-from ..sinks.recording import Keeper, Recorded, Recording
+from ..sinks.recording import Keeper, Recorded, Recording, nobody_reads
 from ..sinks.recording_directory import RecordingDirectory
 from ..sinks.recording_file import RecordingFile
 from ..sinks.tap_view import TapView
@@ -105,8 +105,11 @@ class Audience:
         self._on_fault = on_fault
         self._began_s = time.monotonic()
         self._recordings: dict[Outlet, Recording[Any]] = {}
+        self._file: RecordingFile | None = None
         with ExitStack() as opened:
             for outlet, keeper in _keepers(settings, beginning):
+                if isinstance(keeper, RecordingFile) and outlet is Outlet.FILE:
+                    self._file = keeper
                 recording = Recording(keeper, on_trouble=partial(on_trouble, outlet))
                 opened.callback(recording.close)
                 self._recordings[outlet] = recording
@@ -122,6 +125,12 @@ class Audience:
         except Exception as fault:
             self._takers = []
             self._on_fault(fault)
+
+    def waits_for_reader(self) -> OutputError | None:
+        """That the file is a FIFO which nobody has read so far, if it is so."""
+        if self._file is None or not self._file.waits_for_reader:
+            return None
+        return nobody_reads(self._file.name)
 
     def close(self) -> tuple[Summary, dict[Outlet, Recorded]]:
         """Write what waits; what became of it all. Blocks while somebody is slow, for some seconds each."""

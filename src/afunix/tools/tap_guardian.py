@@ -11,25 +11,29 @@ away from it.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
 import select
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum
 
 from ..kernel.front import Front
 from ..kernel.pathname import Place
 from ..model.address import Address
-from ..model.errors import AfunixError
+from ..model.errors import AfunixError, DeniedError, errno_name
+from ..model.escaping import quote
 from ..model.standing import Identity, Standing
 
 READY_PATIENCE_S = 10.0
-_READY, _BACK, _DISMISSED = b"!", b"<", b"."
+_READY, _BACK, _LEFT, _DISMISSED = b"!", b"<", b">", b"."
 _STRAGGLERS_S = 1.0
 """Who found our socket at the path before the swap has connected by then."""
 
@@ -95,12 +99,16 @@ class Guardian:
     def _wait_ready(self, ready: int) -> None:
         poll = select.poll()
         poll.register(ready, select.POLLIN)
-        if poll.poll(READY_PATIENCE_S * 1000) and os.read(ready, 1) == _READY:
-            return
+        found = f"it is not ready within {READY_PATIENCE_S:g} s"
+        if poll.poll(READY_PATIENCE_S * 1000):
+            if os.read(ready, 1) == _READY:
+                return
+            with suppress(subprocess.TimeoutExpired):  # its end closed the pipe, and is seen a moment later
+                found = _words_of(self._process.wait(READY_PATIENCE_S))
         self._process.kill()
-        status = self._process.wait()
+        self._process.wait()
         os.close(self._lease)
-        raise AfunixError(f"the tap's guardian does not start: status {status}, expected it to be ready")
+        raise AfunixError(f"the tap's guardian does not start: {found}, expected it to wait for our end")
 
     def say_back(self) -> None:
         """The path is back, and may be in other hands from now on: it is to serve who waits, but not to touch a name."""
@@ -121,7 +129,8 @@ class Guardian:
         self._process.wait()
 
     def leave(self) -> None:
-        """It acts now, and outlives us: nobody waits for it."""
+        """It acts now, and outlives us: nobody waits for it. It is told that we were not killed."""
+        self._tell(_LEFT)
         self._let_go()
         self._process.returncode = 0  # or Popen would warn of a child that still runs
 
@@ -130,10 +139,24 @@ class Guardian:
         os.close(self.pidfd)
 
 
-def guard(
-    orders: str, say: Callable[[str], None], say_failure: Callable[[AfunixError | OSError], None]
-) -> None:
-    """The guardian's own life. `say(path)` when it has put the path back."""
+def _words_of(status: int) -> str:
+    """What it says itself is on STDERR, which is ours."""
+    return (
+        f"it was ended by {signal.Signals(-status).name}" if status < 0 else f"it ended with status {status}"
+    )
+
+
+class End(Enum):
+    """What has become of the tap."""
+
+    KILLED = "the tap was killed"
+    LEFT = "the tap has ended"
+
+
+def guard(orders: str, say: Callable[[str, End], None], say_failure: Callable[[AfunixError], None]) -> None:
+    """The guardian's own life. `say(path, …)` when it has put the path back; `say_failure` once if it cannot yet, and the
+    tap was killed: else that has said so.
+    """
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
     given = json.loads(orders)
@@ -158,7 +181,13 @@ def guard(
         words += more
     if words[-1:] == _DISMISSED:
         return
-    keeper = Keeper(front, say, say_failure, is_back=_BACK in words)
+    end = End.LEFT if _LEFT in words else End.KILLED
+    keeper = Keeper(
+        front,
+        lambda path: say(path, end),
+        say_failure if end is End.KILLED else lambda error: None,
+        is_back=_BACK in words,
+    )
     keeper.try_back()
     serve_stragglers(keeper, listener, as_client=given["as_client"])
 
@@ -168,6 +197,19 @@ def _place(path: str, directory: int) -> Place:
     return Place(Address.pathname(name), directory, os.path.basename(name))
 
 
+def not_back(front: Front, error: OSError) -> AfunixError:
+    """Why the path cannot be put back, and what somebody can do who is allowed to."""
+    number = error.errno or 0
+    path, second = (os.fsdecode(place.address.name) for place in (front.path, front.second))
+    kind = DeniedError if number in (errno.EACCES, errno.EPERM, errno.EROFS) else AfunixError
+    return kind(
+        f"{quote(path)} cannot be put back ({errno_name(number)}): expected the right to rename it and {quote(second)},"
+        " its server's socket",
+        hint=f"'mv {shlex.quote(second)} {shlex.quote(path)}' puts it back; until then its clients are served",
+        errno=number,
+    )
+
+
 class Keeper:
     """Puts the path back, and says so, or, once, why that cannot be."""
 
@@ -175,7 +217,7 @@ class Keeper:
         self,
         front: Front,
         say: Callable[[str], None],
-        say_failure: Callable[[AfunixError | OSError], None],
+        say_failure: Callable[[AfunixError], None],
         *,
         is_back: bool,
     ) -> None:
@@ -192,7 +234,7 @@ class Keeper:
             standing = self.front.step_back()
         except OSError as error:
             if not self._has_failed:
-                self._say_failure(error)
+                self._say_failure(not_back(self.front, error))
             self._has_failed = True
             return False
         self.is_back = True

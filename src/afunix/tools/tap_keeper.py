@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from ..kernel.front import Front
 from ..kernel.listener import Listener
+from ..kernel.owners import holders_of_path
 from ..model.errors import AfunixError
 from ..model.standing import Standing
 from ..model.tap_notices import (
@@ -25,14 +27,17 @@ from ..model.tap_notices import (
     SteppedIn,
     TapNotice,
 )
-from ..streams.process_end import watch_process
-from .tap_guardian import Guardian
+from ..streams.process_end import ProcessEnds, watch_process
+from .tap_guardian import Guardian, not_back
 from .tap_place import Target, step_in
 
 _STRAGGLERS_S = 0.2
 """Who found our socket at the path before the swap back has connected by then."""
 
 _LOOK_EVERY_S = 0.5
+
+_MAX_WATCHED = 64
+"""Processes that share the server's socket. It takes the end of the last, and who is not seen here is found by a look."""
 
 _GUARDIAN_LIVES_S = 1.0
 """One that ends sooner after it was started in another's place is not replaced again."""
@@ -73,6 +78,9 @@ class TapKeeper:
         self._next_look: asyncio.TimerHandle | None = None
         self._is_in_front = False
         self._has_failed = False
+        self._server_ends: ProcessEnds | None = None
+        self.obstacle: AfunixError | None = None
+        """Why the path is not back, though it was tried."""
 
     def step_in(self) -> None:
         """Guarded first, then swapped.
@@ -80,6 +88,7 @@ class TapKeeper:
         Raises:
             AfunixError: as `tap_place.step_in` and `Guardian`.
         """
+        self._watch_server()
         self._start_guardian()
         self._is_in_front = True
         try:
@@ -90,10 +99,17 @@ class TapKeeper:
         self._alerts(SteppedIn(self._path, str(self._front.second.address)))
         self._look_later(_LOOK_EVERY_S)
 
+    def _watch_server(self) -> None:
+        """Before the swap, for a name tells who holds a socket. A server that starts again at once finds its path back."""
+        holders = holders_of_path(self._target.place.address.name)
+        others = [holder.pid for holder in holders if holder.pid != os.getpid()]
+        self._server_ends = ProcessEnds(self._loop, others[:_MAX_WATCHED], self.look_soon)
+
     def _undo(self) -> None:
         with suppress(OSError):
             self._front.step_back()
-            self._is_in_front = False
+        with suppress(OSError):
+            self._is_in_front = self._front.standing() in (Standing.IN_FRONT, Standing.ALONE)
 
     def _start_guardian(self) -> None:
         self._guardian = Guardian(self._front, self._listener.socket, as_client=self._as_client)
@@ -151,11 +167,13 @@ class TapKeeper:
         try:
             standing = self._front.step_back()
         except OSError as error:
+            self.obstacle = not_back(self._front, error)
             if not self._has_failed:
                 self._has_failed = True
                 self._alerts(NotBack(self._path, str(self._front.second.address), f"{error.strerror}"))
             return False
         self._is_in_front = False
+        self.obstacle = None
         if self._guardian is not None:
             self._guardian.say_back()
         self._alerts(SteppedBack(self._path, standing, self._live()))
@@ -174,5 +192,8 @@ class TapKeeper:
         self._release_guardian(Guardian.dismiss)
 
     def close(self) -> None:
-        """If the path cannot be put back, that is left to the guardian."""
+        """If the path cannot be put back, that is left to the guardian. Idempotent."""
+        if self._server_ends is not None:
+            self._server_ends.close()
         self._release_guardian(Guardian.dismiss if self.step_back() else Guardian.leave)
+        self._is_in_front = False  # or not ours to look after

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ..kernel import owners, sighting
-from ..kernel.front import Front, identity_of, second_base
+from ..kernel.front import Front, first_bases, identity_of, second_base
 from ..kernel.listener import Listener, Ownership
 from ..kernel.pathname import Place, hold
 from ..kernel.socket_table import read_table
@@ -40,6 +40,8 @@ from ..model.tap_notices import LeftoverMended, TapNotice
 
 _ACL = "system.posix_acl_access"
 _NO_ACL = (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS)
+
+_UNDER_ANOTHER_NAME = "'tap --listen NEW PATH' stands between under another name, in a directory of your own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def find(path: Address, alerts: Callable[[TapNotice], None]) -> Target:
         except OSError as error:
             raise _not_found(path, error) from None
         opened.callback(place.close)
+        _must_be_a_first_name(path, place)
         _mend_leftover(path, place, alerts)
         try:
             pin = os.open(place.base, sighting.PIN, dir_fd=place.directory)
@@ -111,6 +114,20 @@ def type_at(path: Address) -> str:
             raise _not_found(path, error) from None
         opened.callback(os.close, pin)
         return _checked_type(path, pin, os.fstat(pin))
+
+
+def must_be_another(new: Address, path: Address) -> None:
+    """To stand between, a tap needs a name that is not the server's.
+
+    Raises:
+        AddressError: `new` is `path` itself, perhaps spelled otherwise.
+    """
+    is_path = new.kind is path.kind is AddressKind.PATHNAME
+    if new == path or (is_path and os.path.realpath(new.name) == os.path.realpath(path.name)):
+        raise AddressError(
+            f"{quote(str(new))} is {quote(str(path))} itself: expected another name to listen on",
+            hint="without --listen the tap stands in front of it",
+        )
 
 
 def _not_found(path: Address, error: OSError) -> AfunixError:
@@ -172,6 +189,19 @@ def _type_by_asking(pin: int) -> str:
     return "stream" if is_other else "seqpacket"
 
 
+def _must_be_a_first_name(path: Address, place: Place) -> None:
+    """A tap of another name looks after what is under its second one: two of them would take it from each other."""
+    for first in map(place.beside, first_bases(place.base, place.directory)):
+        file = first.stat()
+        if file is not None and stat.S_ISSOCK(file.st_mode):
+            raise AddressInUseError(
+                f"{quote(str(path))} is where a tap of {quote(str(first.address))} keeps its server's socket,"
+                " expected a name of a server's own (EEXIST)",
+                hint=f"tap {first.address}; 'tap --listen NEW {path}' stands between under another name",
+                errno=errno.EEXIST,
+            )
+
+
 def _mend_leftover(path: Address, place: Place, alerts: Callable[[TapNotice], None]) -> None:
     """A socket under the second name is another tap's, or was left when a tap and its guardian were killed."""
     second = place.beside(second_base(place.base))
@@ -220,12 +250,13 @@ def open_beside(target: Target, backlog: int | None) -> tuple[Listener, Front]:
     """
     place, file = target.place, target.file
     second = place.beside(second_base(place.base))
+    mode = stat.S_IMODE(file.st_mode) & 0o777
     try:
         listener = Listener.open(
             second.address,
             target.socket_type,
             Ownership(
-                stat.S_IMODE(file.st_mode),
+                mode & 0o700,  # whom a list that it inherits would let in, too, that keeps out
                 None if file.st_uid == os.geteuid() else file.st_uid,
                 None if file.st_gid == os.getegid() else file.st_gid,
             ),
@@ -235,40 +266,54 @@ def open_beside(target: Target, backlog: int | None) -> tuple[Listener, Front]:
     except DeniedError as error:
         raise DeniedError(
             f"{quote(str(place.address))} cannot be tapped: {error}",
-            hint=error.hint or "whoever taps makes a socket beside it, with its owner, group and mode",
+            hint=_hint_of_the_denied(),
             errno=error.errno,
         ) from None
-    try:
+    with ExitStack() as opened:
+        opened.callback(listener.close)
+        our_pin = os.open(second.base, sighting.PIN, dir_fd=second.directory)
+        opened.callback(os.close, our_pin)
         try:
-            _copy_acl(place, second)
+            _copy_acl(target.pin, our_pin)
+            os.chmod(_through(our_pin), mode)
         except OSError as error:
             raise DeniedError(
                 f"the access control list of {quote(str(place.address))} cannot be given to a socket of ours"
                 f" ({errno_name(error.errno or 0)}): expected it to be like the server's",
                 errno=error.errno,
             ) from None
-        our_pin = os.open(second.base, sighting.PIN, dir_fd=second.directory)
         ours, theirs = identity_of(os.fstat(our_pin)), identity_of(file)
         assert ours is not None and theirs is not None
+        opened.pop_all()
         return listener, Front(place, second, ours, theirs, target.pin, our_pin)
-    except BaseException:
-        listener.close()
-        raise
 
 
-def _copy_acl(source: Place, target: Place) -> None:
-    """Follows no link; a file system without lists has none to copy."""
+def _hint_of_the_denied() -> str:
+    """Root can give a socket away, and write anywhere, but for what is read-only or immutable."""
+    return _UNDER_ANOTHER_NAME if os.geteuid() == 0 else f"run it as root; or {_UNDER_ANOTHER_NAME}"
+
+
+def _copy_acl(pin: int, our_pin: int) -> None:
+    """Where theirs has none, ours may have inherited one from the directory's default (acl(5)): then that goes. The mode
+    is to be set afterwards. A file system without lists has none to copy.
+    """
     try:
-        acl = os.getxattr(_through(source), _ACL, follow_symlinks=False)
+        acl = os.getxattr(_through(pin), _ACL)
     except OSError as error:
-        if error.errno in _NO_ACL:
-            return
-        raise
-    os.setxattr(_through(target), _ACL, acl, follow_symlinks=False)
+        if error.errno not in _NO_ACL:
+            raise
+        try:
+            os.removexattr(_through(our_pin), _ACL)
+        except OSError as without:
+            if without.errno not in _NO_ACL:
+                raise
+    else:
+        os.setxattr(_through(our_pin), _ACL, acl)
 
 
-def _through(place: Place) -> bytes:
-    return b"/proc/self/fd/%d/%s" % (place.directory, place.base)
+def _through(pin: int) -> str:
+    """The file that is pinned, whatever its name leads to by now."""
+    return f"/proc/self/fd/{pin}"
 
 
 def step_in(front: Front) -> None:
@@ -292,16 +337,26 @@ def step_in(front: Front) -> None:
 def _explain(error: OSError, front: Front) -> AfunixError:
     number = error.errno or 0
     path = quote(str(front.path.address))
+    if number == errno.EBUSY:
+        return AfunixError(
+            f"{path} is a mount point, and its name cannot be swapped (EBUSY)",
+            hint=f"tap it where it was mounted from; or {_UNDER_ANOTHER_NAME}",
+            errno=number,
+        )
     if number in (errno.EPERM, errno.EACCES):
+        in_sticky = (
+            "in a sticky directory (/tmp) only the owner of a file renames it: run it as that user, or as root;"
+            f" or {_UNDER_ANOTHER_NAME}"
+        )
         return DeniedError(
             f"the names of {path} and of our socket beside it may not be swapped by uid {os.geteuid()}"
             f" ({errno_name(number)}): expected the right to rename both",
-            hint="in a sticky directory (/tmp) only the owner of a file renames it: run it as that user, or as root",
+            hint=_UNDER_ANOTHER_NAME if os.geteuid() == 0 else in_sticky,
             errno=number,
         )
     return AfunixError(
         f"the names of {path} and of our socket beside it cannot be swapped ({errno_name(number)}):"
         " expected a file system with RENAME_EXCHANGE",
-        hint="'tap --listen NEW PATH' stands between under another name",
+        hint=_UNDER_ANOTHER_NAME,
         errno=number,
     )

@@ -14,7 +14,7 @@ from ..kernel.channel import Channel
 from ..kernel.descriptor_words import describe
 from ..model.errors import AfunixError
 from ..model.escaping import quote
-from ..model.tapped import Opened, Over, Said, SaidAll, Side, TapEvent
+from ..model.tapped import RESETS, Opened, Over, Said, SaidAll, Side, TapEvent
 
 
 class TapWitness:
@@ -48,11 +48,11 @@ class TapWitness:
     def watch(self, near: Channel) -> PairWatch:
         return PairWatch(near.connection, self._began_s, self._tell)
 
-    def over(self, near: Channel, reason: Exception | None) -> None:
+    def over(self, near: Channel, reason: Exception | None, side: Side | None = None) -> None:
         self._live.discard(near.connection)
         if isinstance(reason, AfunixError):
             _name(reason, self._upstream, self._path)
-        words = _words_of(reason).replace(self._upstream, self._path)
+        words = _words_of(reason, side).replace(self._upstream, self._path)
         self._tell(Over(near.connection, self._now_s(), words))
 
 
@@ -95,9 +95,12 @@ def _whole(data: bytes | memoryview) -> bytes:
     return whole if isinstance(whole, bytes) and len(whole) == len(data) else bytes(data)
 
 
-def _words_of(reason: Exception | None) -> str:
+def _words_of(reason: Exception | None, side: Side | None) -> str:
+    """Of an end that has gone with something unread it is ECONNRESET that is heard, or EPIPE, whichever is asked first."""
     if reason is None:
         return ""
+    if isinstance(reason, ConnectionError) and side is not None:
+        return RESETS[side]
     if isinstance(reason, AfunixError):
         return f"refused: {reason}"
     number = reason.errno if isinstance(reason, OSError) and reason.errno else 0
