@@ -111,6 +111,7 @@ def test_a_dismissal_after_its_end_does_no_harm(scene: Scene) -> None:
     [
         ("raise SystemExit(3)", "ended with status 3"),
         ("import os; os.kill(os.getpid(), 11)", "ended by SIGSEGV"),
+        ("import os; os.kill(os.getpid(), 40)", "ended by signal 40"),
     ],
 )
 def test_one_that_does_not_start_is_an_error_that_says_how_it_ended(

@@ -141,9 +141,12 @@ class Guardian:
 
 def _words_of(status: int) -> str:
     """What it says itself is on STDERR, which is ours."""
-    return (
-        f"it was ended by {signal.Signals(-status).name}" if status < 0 else f"it ended with status {status}"
-    )
+    if status >= 0:
+        return f"it ended with status {status}"
+    try:
+        return f"it was ended by {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"it was ended by signal {-status}"
 
 
 class End(Enum):
