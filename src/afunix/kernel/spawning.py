@@ -1,0 +1,110 @@
+"""A command for one client: a process with the socket on its 0 and 1, our STDERR, and nothing else of ours.
+
+posix_spawn(3), which shares our memory until exec(2) (CLONE_VFORK), so that its price does not grow with us. The child has
+default signals, an empty mask, the soft limit of descriptors that we were started with, and a process group of its own,
+so that a stop reaches what it has started, and a terminal's Ctrl-C only us. Who waits for it is not known here.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from ..model.errors import AfunixError, DeniedError, errno_name
+from ..model.escaping import quote
+
+_ALL_SIGNALS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+_STANDARD = 3
+
+
+class Command:
+    """What is started for each client. `path` is found once, so that a wrong name is told before anybody waits."""
+
+    def __init__(self, argv: Sequence[str], soft_limit: int | None = None) -> None:
+        """`soft_limit` of descriptors for the child; None: ours.
+
+        Raises:
+            AfunixError: there is no such command, or it may not be executed.
+        """
+        self.path = _find(argv[0])
+        self._argv = list(argv)
+        self._soft_limit = soft_limit
+
+    def start(self, fd: int, environment: Mapping[bytes, bytes]) -> int:
+        """The pid of a child with `fd`, which stays the caller's, on its 0 and 1.
+
+        Raises:
+            OSError: as posix_spawn(3): EAGAIN, ENOMEM; and as execve(2): ENOENT, EACCES, ENOEXEC, E2BIG.
+        """
+        with _SoftLimit(self._soft_limit):
+            return os.posix_spawn(
+                self.path,
+                self._argv,
+                environment,
+                file_actions=((os.POSIX_SPAWN_DUP2, fd, 0), (os.POSIX_SPAWN_DUP2, fd, 1)),
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=_ALL_SIGNALS,
+            )
+
+
+class _SoftLimit:
+    """RLIMIT_NOFILE as it shall be in a child: what is open beyond it stays open. One thread at a time."""
+
+    def __init__(self, soft: int | None) -> None:
+        self._wanted = soft
+        self._before: tuple[int, int] | None = None
+
+    def __enter__(self) -> None:
+        if self._wanted is not None:
+            self._before = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._wanted, self._before[1]))
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._before)
+
+
+def keep_descriptors_from_children() -> None:
+    """What was inherited from whoever started us is not for those whom we start."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd >= _STANDARD:
+            with suppress(OSError):  # the directory's own is closed by now
+                fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+
+
+def _find(name: str) -> str:
+    """As execvp(3) looks for it, but at once and for good."""
+    candidates = (
+        [name] if os.sep in name else [os.path.join(place or os.curdir, name) for place in os.get_exec_path()]
+    )
+    number = errno.ENOENT
+    for path in candidates:
+        if os.path.isdir(path):
+            number = errno.EISDIR if number == errno.ENOENT and os.sep in name else number
+        elif os.access(path, os.X_OK):
+            return path
+        elif os.path.exists(path):
+            number = errno.EACCES
+    raise _explain(name, number)
+
+
+def _explain(name: str, number: int) -> AfunixError:
+    if number == errno.EACCES:
+        return DeniedError(
+            f"{quote(name)} may not be executed ({errno_name(number)}): expected a program with the x bit",
+            hint=f"chmod +x {name}",
+            errno=number,
+        )
+    what = "is a directory" if number == errno.EISDIR else "is no command that can be found"
+    return AfunixError(
+        f"{quote(name)} {what} ({errno_name(number)}): expected a program, by its path or on the PATH",
+        hint="a command stands after '--', each of its words by itself; a pipeline is 'sh -c …'",
+        errno=number,
+    )
