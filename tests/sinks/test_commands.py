@@ -1,0 +1,119 @@
+"""Processes for clients: one each, ended with them, ended by a stop, and none left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from afunix.kernel.channel import Channel
+from afunix.kernel.spawning import Command
+from afunix.model.framing import PieceEnd
+from afunix.sinks.commands import Commands
+
+
+class Served:
+    """A sink and what it told."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *argv: str) -> None:
+        self.loop = loop
+        self.ended: list[tuple[int, int]] = []
+        self.finished: list[int] = []
+        self.failed: list[int | None] = []
+        self.sink = Commands(
+            Command(argv),
+            loop,
+            environment_of=lambda channel: {b"PATH": os.environb[b"PATH"], b"N": b"%d" % channel.connection},
+            on_finished=self._note_finished,
+            on_ended=lambda channel, pid, status: self.ended.append(
+                (channel.connection, os.waitstatus_to_exitcode(status))
+            ),
+            on_failure=lambda channel, error: self.failed.append(error.errno),
+        )
+
+    def _note_finished(self, channel: Channel, end: PieceEnd) -> None:
+        self.finished.append(channel.connection)
+
+    def join(self, connection: int = 1) -> socket.socket:
+        near, far = socket.socketpair()
+        far.settimeout(10)
+        self.sink.on_channel(Channel(near, connection))
+        return far
+
+    def wait_for_the_end(self) -> None:
+        async def wait() -> None:
+            gone = asyncio.Event()
+            self.sink.on_progress = lambda: None if self.sink.children else gone.set()
+            if self.sink.children:
+                await asyncio.wait_for(gone.wait(), 10)
+
+        self.loop.run_until_complete(wait())
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def test_each_client_has_a_process_of_its_own(loop: asyncio.AbstractEventLoop) -> None:
+    served = Served(loop, "sh", "-c", 'read line; echo "$N $line"')
+    one, two = served.join(1), served.join(2)
+    with one, two:
+        two.sendall(b"second\n")
+        one.sendall(b"first\n")
+        assert (one.recv(99), two.recv(99)) == (b"1 first\n", b"2 second\n")
+        assert (one.recv(99), two.recv(99)) == (b"", b"")
+        served.wait_for_the_end()
+    assert sorted(served.ended) == [(1, 0), (2, 0)]
+    assert sorted(served.finished) == [1, 2]
+    served.sink.close()
+
+
+def test_how_it_ended_is_told(loop: asyncio.AbstractEventLoop) -> None:
+    served = Served(loop, "sh", "-c", "exit 3")
+    with served.join():
+        served.wait_for_the_end()
+    assert served.ended == [(1, 3)]
+    served.sink.close()
+
+
+def test_a_stop_asks_all_that_it_has_started(loop: asyncio.AbstractEventLoop) -> None:
+    served = Served(loop, "sh", "-c", "cat | cat")
+    with served.join() as client:
+        client.sendall(b"ready")
+        assert client.recv(99) == b"ready"
+        served.sink.end_conversations()
+        assert client.recv(99) == b""  # the second `cat` had it open, too
+        served.wait_for_the_end()
+    assert served.ended == [(1, -15)]
+    assert served.sink.drain()
+    served.sink.close()
+
+
+def test_nobody_is_left_behind(loop: asyncio.AbstractEventLoop) -> None:
+    served = Served(loop, "sh", "-c", "trap '' TERM; echo up; cat")
+    with served.join() as client:
+        assert client.recv(99) == b"up\n"
+        served.sink.end_conversations()
+        served.sink.close()
+        assert client.recv(99) == b""
+    assert served.ended == [(1, -9)]
+    assert served.finished == [1]
+
+
+def test_a_client_without_a_process_is_closed(loop: asyncio.AbstractEventLoop, sock_dir: str) -> None:
+    path = f"{sock_dir}/run"
+    with open(path, "w") as file:
+        file.write("neither a program nor a script")
+    os.chmod(path, 0o755)
+    served = Served(loop, path)
+    with served.join() as client:
+        assert client.recv(99) == b""
+    assert len(served.failed) == 1
+    assert served.finished == [1]
+    served.sink.close()
