@@ -17,8 +17,9 @@ from afunix.kernel.listener import Listener
 from afunix.model.address import Address
 from afunix.model.errors import AfunixError, DeniedError
 from afunix.tools import tap_guardian
+from afunix.tools.tap_beside import open_beside, step_in
 from afunix.tools.tap_guardian import Guardian, not_back, through
-from afunix.tools.tap_place import find, open_beside, step_in
+from afunix.tools.tap_place import find
 
 
 class Scene:

@@ -155,7 +155,7 @@ class Pump(Direction):
         return wants
 
     def pass_on(self) -> bool:
-        """One `step` of a pump that rests, in a third of its time, where all is as usual with small messages: what has come
+        """One `step` of a pump that rests, with less on the way, where all is as usual with small messages: what has come
         is taken at once, and the source is waited for again. False: it is not; `step` goes on from here.
         """
         if self._held or self._is_bulk or not self._is_plain or self.source_ended or self.is_finished:

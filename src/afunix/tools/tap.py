@@ -30,9 +30,10 @@ from ..sinks.datagram_relay import DatagramRelay
 from ..sinks.relay import Relay
 from .relay_service import STOP_SIGNALS, RelayService
 from .relay_settings import RelayResult, RelaySettings
+from .tap_beside import open_beside
 from .tap_guardian import through
 from .tap_keeper import TapKeeper
-from .tap_place import Target, find, must_be_another, open_beside, type_at
+from .tap_place import Target, find, must_be_another, type_at
 from .tap_witness import PairWatch, TapWitness
 
 

@@ -1,6 +1,6 @@
 """Who keeps the names while a tap lasts: in front, looked after, guarded, and back.
 
-How the names are swapped is `tap_place`'s and `kernel.front`'s, what happens if we are killed `tap_guardian`'s; here is
+How the names are swapped is `tap_beside`'s and `kernel.front`'s, what happens if we are killed `tap_guardian`'s; here is
 when. Nothing is known of what the clients say.
 """
 
@@ -28,8 +28,9 @@ from ..model.tap_notices import (
     TapNotice,
 )
 from ..streams.process_end import ProcessEnds, watch_process
+from .tap_beside import step_in
 from .tap_guardian import Guardian, not_back
-from .tap_place import Target, step_in
+from .tap_place import Target
 
 _STRAGGLERS_S = 0.2
 """Who found our socket at the path before the swap back has connected by then."""
@@ -86,7 +87,7 @@ class TapKeeper:
         """Guarded first, then swapped.
 
         Raises:
-            AfunixError: as `tap_place.step_in` and `Guardian`.
+            AfunixError: as `tap_beside.step_in` and `Guardian`.
         """
         self._watch_server()
         self._start_guardian()
