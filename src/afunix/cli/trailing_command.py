@@ -6,6 +6,7 @@ for one of ours, and the callback gets them as `words`. What they are started wi
 
 from __future__ import annotations
 
+from typing import Any
 
 import click
 
