@@ -143,7 +143,7 @@ def test_activation_can_be_asked_for(opened: Opened) -> None:
 
 def test_environment_that_makes_no_sense_is_an_error(opened: Opened) -> None:
     said = run_service(f"{TELL}tell()", opened(STREAM), LISTEN_FDNAMES="a:b")
-    assert said == "LISTEN_FDS announces 1 descriptors, and LISTEN_FDNAMES has 2 names: 'a:b'\n"
+    assert said == "LISTEN_FDS announces 1 descriptor, and LISTEN_FDNAMES has 2 names: 'a:b'\n"
 
 
 def test_connected_socket_is_no_listener() -> None:

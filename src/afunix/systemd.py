@@ -20,7 +20,7 @@ import select
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from .kernel import activation
 from .kernel.ancillary import MAX_FDS
@@ -28,9 +28,6 @@ from .kernel.listener import Listener
 from .model.address import Address
 from .model.errors import AfunixError, TimedOutError, errno_name
 from .model.escaping import quote
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, TimerHandle
 
 __all__ = [
     "NotifyError",
@@ -48,9 +45,6 @@ __all__ = [
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[^\n\r\0]*")
 _NAME = re.compile(r"[\x20-\x39\x3b-\x7e]{1,255}")
 """What systemd takes for a name: printable ASCII without the colon that separates them in LISTEN_FDNAMES."""
-
-_AGAIN = 0.1
-"""A keep-alive that did not get through is sent again after this part of the interval."""
 
 
 class HasFileno(Protocol):
@@ -132,33 +126,18 @@ def keep_alive() -> Iterator[float | None]:
     """
     import asyncio
 
+    from .streams.service_manager import Pulse
+
     loop = asyncio.get_running_loop()
     interval = watchdog_interval()
     if interval is None:
         yield None
         return
-    pulse = _Pulse(loop, interval)
+    pulse = Pulse(loop, interval)
     try:
         yield interval
     finally:
         pulse.stop()
-
-
-class _Pulse:
-    """WATCHDOG=1 again and again, by the timer of a loop."""
-
-    def __init__(self, loop: AbstractEventLoop, interval: float) -> None:
-        self._loop = loop
-        self._interval = interval
-        self._timer: TimerHandle
-        self._beat()
-
-    def _beat(self) -> None:
-        is_told = activation.notify("WATCHDOG=1", patience=0)
-        self._timer = self._loop.call_later(self._interval * (1 if is_told else _AGAIN), self._beat)
-
-    def stop(self) -> None:
-        self._timer.cancel()
 
 
 def store_fds(name: str, fds: Iterable[int | HasFileno], *, poll: bool = True) -> bool:

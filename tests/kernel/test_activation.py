@@ -113,7 +113,7 @@ def test_nothing_announced_is_nothing_inherited(in_child: InChild) -> None:
         ({"LISTEN_FDS": ""}, "LISTEN_FDS is '', expected a number"),
         (
             {"LISTEN_FDNAMES": "a:b"},
-            "LISTEN_FDS announces 1 descriptors, and LISTEN_FDNAMES has 2 names: 'a:b'",
+            "LISTEN_FDS announces 1 descriptor, and LISTEN_FDNAMES has 2 names: 'a:b'",
         ),
         ({"LISTEN_FDS": "900000000"}, "descriptor 4 ('unknown') is not open (EBADF)"),
     ],

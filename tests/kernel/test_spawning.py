@@ -89,3 +89,29 @@ def test_what_is_no_command_is_told_at_once(sock_dir: str) -> None:
     with pytest.raises(DeniedError, match=r"may not be executed \(EACCES\)") as caught:
         Command([path])
     assert caught.value.hint == f"chmod +x {path}"
+
+
+@pytest.mark.parametrize(
+    ("first_line", "match"),
+    [
+        ("echo hi", "ENOEXEC.*expected '#!'"),
+        ("#!/no/such/shell", "'/no/such/shell', which does not exist"),
+        ("#!", "a script for ''"),
+    ],
+)
+def test_a_script_must_say_what_runs_it(sock_dir: str, first_line: str, match: str) -> None:
+    path = f"{sock_dir}/script"
+    with open(path, "w") as file:
+        file.write(first_line + "\n")
+    os.chmod(path, 0o755)
+    with pytest.raises(AfunixError, match=match):
+        Command([path])
+
+
+def test_the_socket_blocks_as_a_program_expects_it() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        pid = Command(["true"]).start(near.fileno(), {})
+        assert os.get_blocking(near.fileno())
+        os.waitpid(pid, 0)

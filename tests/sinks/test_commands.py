@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -12,13 +13,14 @@ import pytest
 from afunix.kernel.channel import Channel
 from afunix.kernel.spawning import Command
 from afunix.model.framing import PieceEnd
+from afunix.sinks import commands
 from afunix.sinks.commands import Commands
 
 
 class Served:
     """A sink and what it told."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *argv: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *argv: str, limit: int = 100) -> None:
         self.loop = loop
         self.ended: list[tuple[int, int]] = []
         self.finished: list[int] = []
@@ -26,6 +28,7 @@ class Served:
         self.sink = Commands(
             Command(argv),
             loop,
+            limit=limit,
             environment_of=lambda channel: {b"PATH": os.environb[b"PATH"], b"N": b"%d" % channel.connection},
             on_finished=self._note_finished,
             on_ended=lambda channel, pid, status: self.ended.append(
@@ -82,15 +85,36 @@ def test_how_it_ended_is_told(loop: asyncio.AbstractEventLoop) -> None:
     served.sink.close()
 
 
-def test_a_stop_asks_all_that_it_has_started(loop: asyncio.AbstractEventLoop) -> None:
+def test_a_stop_lets_commands_come_to_the_end(loop: asyncio.AbstractEventLoop) -> None:
     served = Served(loop, "sh", "-c", "cat | cat")
     with served.join() as client:
         client.sendall(b"ready")
         assert client.recv(99) == b"ready"
+        client.sendall(b"last")
         served.sink.end_conversations()
-        assert client.recv(99) == b""  # the second `cat` had it open, too
+        with pytest.raises(BrokenPipeError):
+            client.sendall(b"late")
+        assert client.recv(99) == b"last"
+        assert client.recv(99) == b""
         served.wait_for_the_end()
+    assert served.ended == [(1, 0)]
+    assert served.sink.cut == 0
+    assert served.sink.drain()
+    served.sink.close()
+
+
+def test_a_stop_ends_all_that_a_command_has_started_after_a_while(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "GRACE_S", 0.1)
+    served = Served(loop, "sh", "-c", "echo up; sleep 100 | sleep 100")
+    with served.join() as client:
+        assert client.recv(99) == b"up\n"
+        served.sink.end_conversations()
+        served.wait_for_the_end()
+        assert client.recv(99) == b""  # the second `sleep` had it open, too
     assert served.ended == [(1, -15)]
+    assert served.sink.cut == 1
     assert served.sink.drain()
     served.sink.close()
 
@@ -109,11 +133,55 @@ def test_nobody_is_left_behind(loop: asyncio.AbstractEventLoop) -> None:
 def test_a_client_without_a_process_is_closed(loop: asyncio.AbstractEventLoop, sock_dir: str) -> None:
     path = f"{sock_dir}/run"
     with open(path, "w") as file:
-        file.write("neither a program nor a script")
+        file.write("#!/bin/sh")
     os.chmod(path, 0o755)
     served = Served(loop, path)
-    with served.join() as client:
-        assert client.recv(99) == b""
-    assert len(served.failed) == 1
+    os.unlink(path)
+    near, far = socket.socketpair()
+    with far:
+        far.sendall(b"hello")
+        served.sink.on_channel(Channel(near, 1))
+        assert served.failed == [errno.ENOENT]
     assert served.finished == [1]
+    assert served.sink.bytes_unwritten() == 5
+    served.sink.close()
+
+
+def test_there_are_never_more_than_the_limit(loop: asyncio.AbstractEventLoop) -> None:
+    served = Served(loop, "cat", limit=2)
+    clients = [served.join(number) for number in range(1, 5)]
+    assert (len(served.sink.children), len(served.sink.waiting)) == (2, 2)
+    for client in clients:
+        client.sendall(b"x")
+        client.shutdown(socket.SHUT_WR)
+    served.wait_for_the_end()
+    assert [client.recv(9) for client in clients] == [b"x"] * 4
+    assert sorted(served.ended) == [(number, 0) for number in range(1, 5)]
+    for client in clients:
+        client.close()
+    served.sink.close()
+
+
+def test_a_client_waits_while_there_is_no_process_to_be_had(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    served = Served(loop, "cat")
+    monkeypatch.setattr(served.sink, "_on_shortage", lambda error: told.append(errno.errorcode[error.errno]))
+    monkeypatch.setattr(served.sink, "_on_relief", lambda: told.append("relief"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Command, "start", lambda *_: (_ for _ in ()).throw(OSError(errno.EAGAIN, "no")))
+        client = served.join()
+    with client:
+        client.sendall(b"x")
+        assert served.sink.bytes_unwritten() == 1
+        client.shutdown(socket.SHUT_WR)
+
+        async def answered() -> bytes:
+            client.setblocking(False)
+            return await loop.sock_recv(client, 9)
+
+        assert loop.run_until_complete(asyncio.wait_for(answered(), 10)) == b"x"
+        served.wait_for_the_end()
+    assert told == ["EAGAIN", "relief"]
     served.sink.close()

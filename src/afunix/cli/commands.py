@@ -18,15 +18,17 @@ COMMANDS = {
     "connect": "Connect to a socket: STDIN goes there, replies to STDOUT.",
     "relay": "Pass every connection to one address on to another.",
     "tap": "Show what is said on a live socket, and record it.",
+    "activate": "Open sockets, and start a command with them when somebody comes.",
     "ls": "List the Unix sockets there are, with both ends of each connection.",
     "check": "Tell why a socket can or cannot be connected to.",
+    "fd": "Pass open descriptors on to another process, and take them.",
     "demo": "Show what happens between sockets, drawn from real calls.",
     "completion": "Print the completion script of a shell.",
     "man": "Show the manual page.",
 }
 
 
-_ON_ASYNCIO = ("serve", "relay", "tap")
+_ON_ASYNCIO = ("serve", "relay", "tap", "activate")
 
 
 class _Contents(click.Group):

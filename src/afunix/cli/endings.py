@@ -25,6 +25,7 @@ class Result(Protocol):
     error: OSError | None
     fault: Exception | None
     bytes_lost: int
+    commands_cut: int
     turned_away: TurnedAway | None
     connected: int
 
@@ -58,6 +59,8 @@ def after_fault(result: Result, hint: str) -> int:
     return 1
 
 
+_CUT_HINT = "--drain gives them longer"
+
 STATUS_AFTER: dict[Cause, Callable[[Result, str], int]] = {
     Cause.SIGNAL: after_signal,
     Cause.TIMEOUT: after_timeout,
@@ -71,6 +74,8 @@ def say_lost(result: Result, hint: str) -> int:
     """Tell what was lost; the status that goes with it."""
     if result.bytes_lost:
         say_error(_unmoved(result.bytes_lost), hint)
+    if result.commands_cut:
+        say_error(_cut(result.commands_cut), _CUT_HINT)
     if result.turned_away is not None:
         say_error(
             _turned_away(result.turned_away),
@@ -81,6 +86,15 @@ def say_lost(result: Result, hint: str) -> int:
 
 def _unmoved(count: int) -> str:
     return f"{counted(count, 'byte')} could not be handed on before the end"
+
+
+def _cut(count: int) -> str:
+    return (
+        f"{counted(count, 'command')} did not end by themselves and {_was(count)} ended by a signal:"
+        " what their clients had sent may be lost"
+        if count != 1
+        else "1 command did not end by itself and was ended by a signal: what its client had sent may be lost"
+    )
 
 
 def _is(count: int) -> str:

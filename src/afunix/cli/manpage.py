@@ -40,20 +40,22 @@ def render() -> str:
 def _head() -> Iterator[str]:
     yield f'.TH AFUNIX 1 "" "afunix {__version__}" "User Commands"'
     yield from (".SH NAME", r"afunix \- Unix domain sockets for the shell", ".SH SYNOPSIS")
-    for name in COMMANDS:
-        arguments = " ".join(param.make_metavar(_context(name)) for param in _arguments(_command(name)))
-        yield from (".B afunix " + name, f"[\\fIOPTIONS\\fR] {_escape(arguments)}", ".br")
+    for name, command in _all_commands():
+        if isinstance(command, click.Group):
+            continue  # its commands have lines of their own
+        context = click.Context(command, info_name=name)
+        usage = " ".join(command.collect_usage_pieces(context)).removeprefix("[OPTIONS] ")
+        yield from (".B afunix " + name, f"[\\fIOPTIONS\\fR] {_escape(usage)}", ".br")
     yield from (".SH DESCRIPTION", *_text(afunix.help or ""))
     yield from (".SH ADDRESSES", *_terms(_ADDRESSES))
 
 
 def _commands() -> Iterator[str]:
     yield ".SH COMMANDS"
-    for name in COMMANDS:
-        command = _command(name)
+    for name, command in _all_commands():
         yield f".SS afunix {name}"
         yield from _text((command.help or "").replace(STATUSES_HELP, ""))
-        yield from _terms(_options(command, _context(name)))
+        yield from _terms(_options(command, click.Context(command, info_name=name)))
 
 
 def _tail() -> Iterator[str]:
@@ -69,18 +71,20 @@ def _tail() -> Iterator[str]:
     )
 
 
-def _command(name: str) -> click.Command:
-    command = afunix.get_command(click.Context(afunix), name)
+def _all_commands() -> Iterator[tuple[str, click.Command]]:
+    """Each with its name; after a group, the group's."""
+    for name in COMMANDS:
+        command = _command_of(afunix, name)
+        yield name, command
+        if isinstance(command, click.Group):
+            for inner in command.list_commands(click.Context(command)):
+                yield f"{name} {inner}", _command_of(command, inner)
+
+
+def _command_of(group: click.Group, name: str) -> click.Command:
+    command = group.get_command(click.Context(group), name)
     assert command is not None
     return command
-
-
-def _context(name: str) -> click.Context:
-    return click.Context(_command(name), info_name=name)
-
-
-def _arguments(command: click.Command) -> list[click.Argument]:
-    return [param for param in command.params if isinstance(param, click.Argument)]
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:

@@ -45,6 +45,7 @@ class Narration:
             events.Listening: self._listening,
             events.Accepted: self._came,
             events.Closed: self._closed,
+            events.CommandEnded: lambda e: f"client {e.connection} left: its command (pid {e.pid}), {e.how}",
             events.PeerReset: lambda e: f"client {e.connection} broke off (ECONNRESET)",
             events.WentIdle: lambda e: f"client {e.connection} was silent for {e.seconds:g} s and is closed",
             events.StaleRemoved: lambda e: f"removed the stale socket file {quote(str(e.address))}",
@@ -73,7 +74,12 @@ class Narration:
         elif isinstance(event, events.AcceptResumed):
             self._messages.note("accepting clients again")
         elif isinstance(event, events.PairFailed):
-            self._pair_failed(event)
+            hint = "--pass-fds passes descriptors on" if event.errno == errno.EOPNOTSUPP else None
+            what = f"client {event.connection} was cut off" if event.connection else "a datagram was left out"
+            self._cut_off(f"{what}: {plain(event.reason)}", hint)
+        elif isinstance(event, events.CommandFailed):
+            what = f"client {event.connection} was closed, for its command cannot be run"
+            self._cut_off(f"{what}: {plain(event.reason)} ({errno_name(event.errno)})", None)
         elif isinstance(event, events.LinkLost):
             self._messages.warn(
                 f"{quote(str(event.address))}: the ssh connection broke: {plain(event.reason)}"
@@ -88,7 +94,7 @@ class Narration:
                 f"STDIN goes no further to client {event.connection}: {reason} ({errno_name(event.errno)})"
             )
 
-    def _pair_failed(self, event: events.PairFailed) -> None:
+    def _cut_off(self, words: str, hint: str | None) -> None:
         now = self._clock()
         if now - self._failed_at < REFUSALS_EVERY_S:
             self._failed += 1
@@ -96,9 +102,7 @@ class Narration:
         others = f" (and {self._failed} others before)" if self._failed else ""
         self._failed = 0
         self._failed_at = now
-        hint = "--pass-fds passes descriptors on" if event.errno == errno.EOPNOTSUPP else None
-        what = f"client {event.connection} was cut off" if event.connection else "a datagram was left out"
-        self._messages.warn(f"{what}: {plain(event.reason)}{others}", hint)
+        self._messages.warn(f"{words}{others}", hint)
 
     def _open_line(self, event: events.LineOpened) -> None:
         if event.held < event.limit:

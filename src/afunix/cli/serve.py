@@ -12,6 +12,7 @@ import click
 
 from ..formats.label import DEFAULT_LABEL, Label
 from ..model.address import Address, AddressKind
+from ..model.client_environment import Dialect
 from ..model.counting import counted
 from ..model.errors import errno_name
 from ..model.framing import MAX_LINE_BYTES
@@ -23,6 +24,7 @@ from .messages import STATUSES_HELP, Messages, say_error
 from .narration import Narration
 from .options import ADDRESS, SIZE, escape_option, exclude, talk_options, time_options, type_option
 from .standard import require_stdout
+from .trailing_command import must_have_words, with_command_after
 
 HELP = f"""Take clients on each ADDRESS, any number at once; what they send goes to STDOUT, in whole lines.
 
@@ -32,6 +34,7 @@ HELP = f"""Take clients on each ADDRESS, any number at once; what they send goes
   afunix serve --json ./events.sock      one JSON object a line
   afunix serve --echo @echo              send everything back
   afunix serve --talk ./chat.sock        talk with one client at a time
+  afunix serve --exec ./run.sock -- CMD  start CMD for each client, with the socket as its STDIN and STDOUT
 
 ADDRESS is a path, @NAME for an abstract name, or fd:N for an inherited socket. Without one, the sockets
 that systemd hands over are used. A stale socket file is replaced; a live one never is, unless asked.
@@ -43,7 +46,12 @@ that systemd hands over are used. A stale socket file is replaced; a live one ne
 _LOST_HINT = "whoever reads STDOUT (or, with --echo, the client) has stopped reading"
 
 
-@click.command("serve", help=HELP, short_help="Take clients on a socket; what they send goes to STDOUT.")
+@click.command(
+    "serve",
+    cls=with_command_after("--exec"),
+    help=HELP,
+    short_help="Take clients on a socket; what they send goes to STDOUT.",
+)
 @click.argument("addresses", metavar="ADDRESS…", type=ADDRESS, nargs=-1)
 @type_option("What to create; default stream, or what an inherited socket is.")
 @click.option("--raw", is_flag=True, help="Bytes as they come: no line is held, nothing is added.")
@@ -57,6 +65,13 @@ _LOST_HINT = "whoever reads STDOUT (or, with --echo, the client) has stopped rea
 @escape_option
 @click.option("--echo", is_flag=True, help="Send everything back to its client instead of to STDOUT.")
 @click.option("--talk", is_flag=True, help="One client at a time; STDIN goes to it.")
+@click.option("--exec", "executes", is_flag=True, help="Start CMD, which stands after --, for each client.")
+@click.option(
+    "--env",
+    "dialect",
+    type=click.Choice([each.value for each in Dialect]),
+    help="Tell CMD of its client also in their variables.",
+)
 @click.option("--once", is_flag=True, help="Serve the first client only, and end with it.")
 @click.option("--sequential", is_flag=True, help="One client after another (--max-clients 1).")
 @listening_options
@@ -74,6 +89,8 @@ def command(
     escape: str,
     echo: bool,
     talk: bool,
+    executes: bool,
+    dialect: str | None,
     once: bool,
     sequential: bool,
     idle_timeout: float | None,
@@ -82,6 +99,7 @@ def command(
     verbose: bool,
     trace: bool,
     listening: Listening,
+    words: tuple[str, ...] | None,
 ) -> int:
     has_label = label or label_format is not None
     exclude(("--raw", raw), ("--label", has_label), ("--json", as_json))
@@ -89,18 +107,21 @@ def command(
     exclude(("--raw", raw), ("--null", null))
     exclude(("--json", as_json), ("--null", null))
     exclude(("--echo", echo), ("--talk", talk))
+    exclude(("--exec", executes), ("--echo", echo))
+    exclude(("--exec", executes), ("--talk", talk))
     exclude(("--sequential", sequential), ("--max-clients", listening.max_clients is not None))
     exclude(("--talk", talk), ("--max-clients", listening.max_clients is not None))
     exclude(("--echo", echo), ("--null", null))
     exclude(("--echo", echo), (f"--escape {escape}", escape != "auto"))
     exclude(("--quiet", quiet), ("--verbose", verbose))
-    use = Use.ECHO if echo else Use.TALK if talk else Use.COLLECT
+    use = Use.EXEC if executes else Use.ECHO if echo else Use.TALK if talk else Use.COLLECT
+    _check_command(executes, dialect, idle_timeout is not None, null, escape)
     _check_use(
         use, ("--raw", raw), ("--label", has_label), ("--json", as_json), ("--max-line", max_line is not None)
     )
     if max_line is not None and max_line < 1:
         raise click.UsageError("--max-line must hold at least one byte")
-    if use is not Use.ECHO:
+    if use not in (Use.ECHO, Use.EXEC):
         require_stdout()
     listening.check(addresses)
     messages = Messages(quiet=quiet, verbose=verbose)
@@ -109,6 +130,8 @@ def command(
         addresses=addresses,
         socket_type=socket_type or ("stream" if bound_here else None),
         use=use,
+        command=must_have_words(words, "--exec") if executes else (),
+        dialect=None if dialect is None else Dialect(dialect),
         presentation=Presentation(
             raw=raw,
             json=as_json,
@@ -127,6 +150,7 @@ def command(
         timeout_s=timeout,
         drain_s=listening.drain,
         stream_only=_given(
+            ("--exec", executes),
             ("--once", once),
             ("--sequential", sequential),
             ("--max-clients", listening.max_clients is not None),
@@ -156,12 +180,25 @@ def run(settings: ServeSettings, messages: Messages) -> int:
 
 
 def _check_use(use: Use, *given: tuple[str, bool]) -> None:
-    """--echo and --talk leave nothing to shape."""
+    """--echo, --talk and --exec leave nothing to shape."""
     if use is not Use.COLLECT:
         exclude(
             (f"--{use.value}", True),
             next(((name, True) for name, is_given in given if is_given), ("", False)),
         )
+
+
+def _check_command(
+    executes: bool, dialect: str | None, limits_idleness: bool, null: bool, escape: str
+) -> None:
+    """What a client says to its command is theirs alone."""
+    if not executes:
+        if dialect is not None:
+            raise click.UsageError("--env is for --exec, and there is no command here")
+        return
+    exclude(("--exec", True), ("--idle-timeout", limits_idleness))
+    exclude(("--exec", True), ("--null", null))
+    exclude(("--exec", True), (f"--escape {escape}", escape != "auto"))
 
 
 def _given(*options: tuple[str, bool]) -> tuple[str, ...]:

@@ -28,6 +28,11 @@ def reserve() -> None:
             os.set_inheritable(os.open("/dev/null", flags), True)  # the lowest free number is `fd`
 
 
+def closed_at_start() -> frozenset[int]:
+    """Those of 0 to 2 that nobody had opened for us."""
+    return frozenset(_closed_at_start)
+
+
 def require_stdout(what: str = "what is received") -> None:
     """To be called by a command that writes `what` to STDOUT, before it does anything.
 

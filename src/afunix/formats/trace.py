@@ -43,6 +43,8 @@ class TraceFormat:
             events.Unlinked: lambda e: f"unlink({_name(e.address)})" if e.was_ours else None,
             events.Closed: lambda e: f"{Call.CLOSE.value}({e.fd})",
             events.CallFailed: _failed,
+            events.CommandStarted: _spawn,
+            events.CommandEnded: lambda e: f"waitpid({e.pid}) = {e.pid}, {e.how}",
             events.ResetPassedOn: _reset,
         }
 
@@ -84,6 +86,10 @@ def _read(event: events.BytesRead) -> str:
 def _message(call: str, event: events.DescriptorsReceived | events.DescriptorsSent) -> str:
     plural = "" if event.descriptors == 1 else "s"
     return f"{call}({event.fd}) = {event.count}, {event.descriptors} descriptor{plural}"
+
+
+def _spawn(event: events.CommandStarted) -> str:
+    return f'posix_spawn("{escape(event.path)}") = {event.pid}  {event.fd} is its 0 and 1'
 
 
 def _failed(event: events.CallFailed) -> str:

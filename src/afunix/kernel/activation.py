@@ -26,6 +26,7 @@ from socket import AF_UNIX, IPPROTO_TCP, SO_ACCEPTCONN, SO_DOMAIN, SO_PROTOCOL, 
 from threading import RLock
 
 from ..model.address import Address, AddressKind
+from ..model.counting import counted
 from ..model.errors import AddressError, errno_name
 from ..model.escaping import quote
 from ..model.ownership import FileKind
@@ -44,6 +45,7 @@ NOTIFY_PATIENCE_S = 0.2
 NOTIFY_MAX_BYTES = 4096
 """A longer message is ignored by systemd (NOTIFY_BUFFER_MAX, which is PIPE_BUF)."""
 
+_UNIT_HINT = "in a systemd socket unit ListenStream=, ListenSequentialPacket= and ListenDatagram= name a path"
 _NAMELESS = "unknown"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _USEC_INFINITY = (1 << 64) - 1
@@ -90,6 +92,16 @@ def announced_names() -> list[str]:
         AddressError: the variables make no sense, or a descriptor is closed.
     """
     return [name for _, name in _announced()]
+
+
+def addressee() -> int | None:
+    """The process that is meant, if it is another one; to be asked before the variables are read, as all else does.
+
+    So it is if a shell stands between the service manager and us that has not become us (`exec`).
+    """
+    written = os.environ.get("LISTEN_PID", "")
+    is_another = written.isascii() and written.isdigit() and written != str(os.getpid())
+    return int(written[:20]) if is_another and os.environ.get("LISTEN_FDS", "0") != "0" else None
 
 
 def take_listeners(*names: str) -> list[socket.socket]:
@@ -154,6 +166,11 @@ def give_back(sock: socket.SocketType) -> None:
             os.set_inheritable(fd, True)
 
 
+def has_manager() -> bool:
+    """Is there a service manager to `notify`, as far as the environment says?"""
+    return _manager() != ""
+
+
 def notify(state: str, fds: Sequence[int] = (), *, patience: float | None = NOTIFY_PATIENCE_S) -> bool:
     """Tell the service manager, e.g. `READY=1`; several assignments are separated by newlines.
 
@@ -162,8 +179,8 @@ def notify(state: str, fds: Sequence[int] = (), *, patience: float | None = NOTI
     datagram socket, or no Unix socket (`vsock:`, of a virtual machine's host). Waits for `patience` seconds at
     most while its queue is full, with None for as long as it takes.
     """
-    written = os.environ.get("NOTIFY_SOCKET", "")
-    if not written.startswith(("/", "@")):
+    written = _manager()
+    if not written:
         return False
     try:
         with kernel_name(Address.parse(written)) as name, socket.socket(AF_UNIX, SOCK_DGRAM) as sock:
@@ -173,6 +190,11 @@ def notify(state: str, fds: Sequence[int] = (), *, patience: float | None = NOTI
     except (OSError, AddressError):
         return False
     return True
+
+
+def _manager() -> str:
+    written = os.environ.get("NOTIFY_SOCKET", "")
+    return written if written.startswith(("/", "@")) else ""
 
 
 def watchdog() -> float | None:
@@ -261,8 +283,9 @@ def _written() -> Iterator[tuple[int, str]]:
     names = [] if written is None else written.split(":")
     if written is not None and count and len(names) != count:
         raise AddressError(
-            f"LISTEN_FDS announces {count} descriptors, and LISTEN_FDNAMES has {len(names)} names:"
-            f" {quote(written)}"
+            f"LISTEN_FDS announces {counted(count, 'descriptor')}, and LISTEN_FDNAMES has"
+            f" {counted(len(names), 'name')}: {quote(written)}",
+            hint="give each descriptor one name, between colons, or unset LISTEN_FDNAMES",
         )
     numbers = range(FIRST_FD, FIRST_FD + count)
     return zip(numbers, names or repeat(_NAMELESS), strict=False)
@@ -290,7 +313,9 @@ def _look_at(fd: int, name: str, *, with_tcp: bool = False) -> Inherited:
     """Describe the socket `fd`; it is borrowed for a moment, and nothing about it changes."""
     kind = FileKind.of(os.fstat(_must_be_open(fd, name)).st_mode)
     if kind is not FileKind.SOCKET:
-        raise AddressError(f"descriptor {fd}{_called(name)} is {kind.value}, expected a Unix socket")
+        raise AddressError(
+            f"descriptor {fd}{_called(name)} is {kind.value}, expected a Unix socket", hint=_UNIT_HINT
+        )
     with borrowed(fd) as sock:
         family = sock.getsockopt(SOL_SOCKET, SO_DOMAIN)
         is_tcp = family in FAMILY_NAMES and sock.getsockopt(SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP
@@ -298,7 +323,7 @@ def _look_at(fd: int, name: str, *, with_tcp: bool = False) -> Inherited:
             raise AddressError(
                 f"descriptor {fd}{_called(name)} is a socket of the family {family_word(family)},"
                 f" expected AF_UNIX{', or one on TCP' if with_tcp else ''}",
-                hint="'afunix relay' takes clients on TCP, for a Unix socket" if is_tcp else None,
+                hint="'afunix relay' takes clients on TCP, for a Unix socket" if is_tcp else _UNIT_HINT,
             )
         is_listening = bool(sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN))
         where = sock.getsockname()

@@ -29,6 +29,11 @@ def require_descriptors(count: int) -> None:
         ) from None
 
 
+def descriptor_limit() -> int:
+    """The soft limit, as it is now."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def raise_descriptor_limit() -> int:
     """Ask for as many as the hard limit allows; how many are left for clients, at least one.
 

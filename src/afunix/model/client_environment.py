@@ -38,13 +38,16 @@ class Dialect(Enum):
 
 
 class Caller(NamedTuple):
-    """One client, as far as it is known. `peer_address` is "" for a client without a name."""
+    """One client, as far as it is known. `peer_address` is "" for a client without a name; `of_same_user` are
+    the connections of that user, this one included.
+    """
 
     connection: int
     local_address: str
     peer_address: str
     peer: PeerCredentials
     user: str
+    of_same_user: int = 1
 
 
 class Host(NamedTuple):
@@ -77,21 +80,22 @@ def describe(caller: Caller, host: Host, dialect: Dialect | None = None) -> dict
         "AFUNIX_PEER_USER": caller.user,
     }
     if dialect is not None:
-        values.update(_DIALECTS[dialect](values, host))
+        values.update(_DIALECTS[dialect](values, caller, host))
     return {name.encode(): escape(value).encode() for name, value in values.items()}
 
 
-def _as_s6(values: Mapping[str, str], host: Host) -> dict[str, str]:
-    """s6-ipcserverd(8); IPCCONNNUM, how many of that user are here, is not known."""
+def _as_s6(values: Mapping[str, str], caller: Caller, host: Host) -> dict[str, str]:
+    """s6-ipcserverd(8)."""
     return {
         "PROTO": "IPC",
         "IPCREMOTEEUID": values["AFUNIX_PEER_UID"],
         "IPCREMOTEEGID": values["AFUNIX_PEER_GID"],
         "IPCREMOTEPATH": values["AFUNIX_PEER_ADDRESS"],
+        "IPCCONNNUM": str(caller.of_same_user),
     }
 
 
-def _as_ucspi(values: Mapping[str, str], host: Host) -> dict[str, str]:
+def _as_ucspi(values: Mapping[str, str], caller: Caller, host: Host) -> dict[str, str]:
     """unixserver(1)."""
     return {
         "PROTO": "UNIX",

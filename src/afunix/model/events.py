@@ -229,6 +229,34 @@ class HostTrusted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CommandStarted(Event):
+    """The client has a process of its own, `pid`, which runs the program `path` with `fd` as its 0 and 1."""
+
+    connection: int
+    pid: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEnded(Event):
+    """The process of a client has ended: with the exit status `code`, or by the signal -`code`; `how` in words."""
+
+    connection: int
+    pid: int
+    code: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFailed(Event):
+    """No process could be had for a client, which was closed with its bytes unread."""
+
+    connection: int
+    errno: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerFailed(Event):
     """What serves a client raised `error`; the client was closed, and nobody else is concerned."""
 

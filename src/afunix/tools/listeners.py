@@ -32,11 +32,14 @@ def open_listeners(
     on_unmatched: Callable[[Address, int], None],
     observer: Observer | None,
     with_tcp: bool = False,
+    accepts_fds: bool = False,
 ) -> list[Listener]:
     """The listeners, all of one type; the caller owns them. Nothing is left open or bound when this fails.
 
     `with_tcp`: may an address be a TCP port, or a path on another host, and an inherited socket be one on TCP? A port
     becomes a listener for each address that its host has.
+
+    `accepts_fds`: may clients send descriptors to what is accepted?
 
     `on_unmatched(address, count)`: none of `count` inherited sockets is bound to `address`, so it is bound here.
 
@@ -45,12 +48,10 @@ def open_listeners(
         WrongTypeError: an inherited socket is not of `socket_type`.
         AfunixError: as `Listener.open` and `activation.take`.
     """
+    addressee = activation.addressee()
     announced = activation.inherited(with_tcp=with_tcp)
     if not addresses and not announced:
-        raise AddressError(
-            "ADDRESS is missing, and no socket was inherited",
-            hint="write a path such as ./hello.sock, or @NAME for an abstract name",
-        )
+        raise _nowhere(addressee)
     if len(set(addresses)) < len(addresses):
         twice = next(address for address in addresses if addresses.count(address) > 1)
         raise AddressError(f"{quote(str(twice))} is given twice")
@@ -76,6 +77,7 @@ def open_listeners(
                     ownership,
                     backlog=backlog,
                     configure=configure,
+                    accepts_fds=accepts_fds,
                     observer=observer,
                 )
                 found = [listener]
@@ -85,6 +87,19 @@ def open_listeners(
                 _check_type(listener, listeners[0], socket_type)
         opened.pop_all()
     return listeners
+
+
+def _nowhere(addressee: int | None) -> AddressError:
+    if addressee is None:
+        return AddressError(
+            "ADDRESS is missing, and no socket was inherited",
+            hint="write a path such as ./hello.sock, or @NAME for an abstract name",
+        )
+    return AddressError(
+        f"ADDRESS is missing, and the inherited sockets are for process {addressee} (LISTEN_PID): this is"
+        f" {os.getpid()}",
+        hint="if a shell starts it, write exec in front of it",
+    )
 
 
 def _sources(wanted: Sequence[Address], announced: Sequence[activation.Inherited]) -> list[Address | None]:

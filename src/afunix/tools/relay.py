@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import partial
 
 from ..endpoints.own_loop import Interrupted
+from ..kernel import activation
 from ..kernel.channel import Channel
 from ..kernel.datagram_channel import ask_for_credentials
 from ..kernel.limits import raise_descriptor_limit
@@ -52,6 +53,7 @@ def relay(
         AfunixError: the listeners cannot be had, both addresses are one, or we may not connect as our clients;
             nothing is left behind.
     """
+    activation.watchdog()  # an environment that makes no sense is told before anybody can connect
     max_clients = raise_descriptor_limit() // 2 if settings.max_clients is None else settings.max_clients
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:

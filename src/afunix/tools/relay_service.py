@@ -14,22 +14,24 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..kernel import activation
 from ..kernel.channel import Channel
 from ..kernel.listener import Listener
 from ..kernel.pipes import PipePool
 from ..kernel.relay_trail import RelayTrail
 from ..kernel.tcp import is_tcp
+from ..model.address import Address
 from ..model.errors import AddressError
 from ..model.escaping import quote
 from ..model.events import Closed, Observer, PairFailed, PeerReset, ResetPassedOn, Stopping, WentIdle
 from ..model.framing import PieceEnd
+from ..model.service_status import Crowd
 from ..sinks.datagram_relay import DatagramRelay
 from ..sinks.relay import Relay
 from ..streams.acceptor import Acceptor
 from ..streams.duplex import Duplex
 from ..streams.farewell import Break
 from ..streams.idle import IdleWatch
+from ..streams.service_manager import ServiceManager
 from ..streams.signals import watch_signals
 from .relay_means import channels_for, make_far_end, pumps_for
 from .relay_settings import RelayResult, RelaySettings
@@ -59,9 +61,10 @@ class RelayService:
         on_look: Callable[[Relay | DatagramRelay], None] | None = None,
         watching: Watching | None = None,
         is_transparent: bool = False,
+        place: Address | None = None,
     ) -> None:
         """`is_transparent`: nothing of ours is to be seen by the server, not even that it is a relay; so no circle is
-        found that goes through another relay.
+        found that goes through another relay. `place` is where clients find us, if not where the listeners are bound.
         """
         self._settings = settings
         self._watching = watching
@@ -79,6 +82,8 @@ class RelayService:
             for listener in listeners:
                 listener.let_descriptors_in()
         self._result = RelayResult()
+        places = [each.address for each in listeners] if place is None else [place]
+        self._manager = ServiceManager(loop, [*map(str, places)], self._crowd)
         self._pool = PipePool()
         self._trail = None if is_transparent else RelayTrail()
         self._own_clients = 0  # connections of ours to ourselves that wait to be accepted, closed already
@@ -172,7 +177,7 @@ class RelayService:
                 self._relay.start()
             self._acceptor.start()
             on_ready(self._listeners, self._relay)
-            activation.notify("READY=1")
+            self._manager.ready()
             self._look()
             self._loop.run_forever()
         finally:
@@ -185,7 +190,11 @@ class RelayService:
             self._on_look(self._relay)
             self._loop.call_later(LOOK_EVERY_S, self._look)
 
+    def _crowd(self) -> Crowd | None:
+        return None if self._is_dgram else Crowd(self._acceptor.live, self._acceptor.accepted)
+
     def _close(self) -> None:
+        self._manager.close()
         if self._idle is not None:
             self._idle.close()
         self._stop.close()
@@ -221,6 +230,7 @@ class RelayService:
             self._idle.wake()
         if self._watching is not None:
             self._watching.opened(channel)
+        self._manager.changed()
         self._relay.on_channel(channel)
 
     def _tcp_ends(self) -> Iterator[socket.SocketType]:
@@ -255,6 +265,7 @@ class RelayService:
 
     def _on_freed(self, channel: Channel) -> None:
         self._acceptor.release(channel)
+        self._manager.changed()
         if self._stop.has_begun:
             self._loop.call_soon(self._stop.go_on)
 
@@ -331,7 +342,7 @@ class RelayService:
         self._result.connected = self._acceptor.live
         if self._observer is not None:
             self._observer(Stopping(-1, words))
-        activation.notify("STOPPING=1")
+        self._manager.stopping(words)
         if self._watching is not None:
             self._watching.before_stop(self._begin_now)
         else:

@@ -65,6 +65,7 @@ class RelayResult:
     error: OSError | None = None
     fault: Exception | None = None
     bytes_lost: int = 0
+    commands_cut: int = 0
     turned_away: TurnedAway | None = None
     connected: int = 0
     served: int = 0

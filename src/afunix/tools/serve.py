@@ -14,13 +14,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ..kernel.limits import raise_descriptor_limit
+from ..kernel import activation
+from ..kernel.activating import ActivatedCommand
+from ..kernel.limits import descriptor_limit, raise_descriptor_limit
 from ..kernel.listener import Listener
 from ..kernel.socket_types import TYPE_NUMBERS
+from ..kernel.spawning import Command, keep_descriptors_from_children
 from ..model.address import Address
 from ..model.errors import AddressError
 from ..model.events import Observer
 from ..sinks.datagrams import accept_credentials
+from .client_commands import MAX_COMMANDS
 from .listeners import open_listeners
 from .service import STOP_SIGNALS, Service
 from .settings import Cause, ServeResult, ServeSettings, TurnedAway, Use
@@ -47,7 +51,10 @@ def serve(
     """
     if settings.socket_type is not None:
         _refuse_meaningless(settings, TYPE_NUMBERS[settings.socket_type])
+    activation.watchdog()  # an environment that makes no sense is told before anybody can connect
+    soft_limit = descriptor_limit()
     max_clients = _max_clients(settings)
+    command = _command(settings, soft_limit)
     # Between bind and the handlers of signals these wait, or they would leave the path behind.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
@@ -58,6 +65,7 @@ def serve(
             backlog=settings.backlog,
             with_tcp=settings.use is Use.TALK,
             configure=accept_credentials if settings.socket_type == "dgram" else lambda sock: None,
+            accepts_fds=command is not None,  # whether it takes them is for the command to say
             on_unmatched=on_unmatched,
             observer=observer,
         )
@@ -66,7 +74,7 @@ def serve(
             for listener in listeners:
                 listener.alerts = alerts
             with _loop() as loop:
-                run = Service(settings, listeners, loop, max_clients, observer, alerts)
+                run = Service(settings, listeners, loop, max_clients, command, observer, alerts)
                 return run.run(on_ready, partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
         finally:
             for listener in listeners:
@@ -94,7 +102,19 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def _max_clients(settings: ServeSettings) -> int:
     limit = raise_descriptor_limit()
-    return limit if settings.max_clients is None else settings.max_clients
+    if settings.max_clients is not None:
+        return settings.max_clients
+    return MAX_COMMANDS if settings.use is Use.EXEC else limit
+
+
+def _command(settings: ServeSettings, soft_limit: int) -> Command | None:
+    """Found before anybody can connect; and what we inherited is not for it."""
+    if settings.use is not Use.EXEC:
+        return None
+    keep_descriptors_from_children()
+    if settings.handed_over_as is not None:
+        return ActivatedCommand(settings.command, soft_limit, names=(settings.handed_over_as,))
+    return Command(settings.command, soft_limit)
 
 
 def _refuse_meaningless(settings: ServeSettings, number: int) -> None:

@@ -14,15 +14,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..kernel import activation
 from ..kernel.channel import Channel
 from ..kernel.descriptor_kind import DescriptorKind
 from ..kernel.input import Input
 from ..kernel.listener import Listener
 from ..kernel.output import Output
+from ..kernel.spawning import Command
 from ..kernel.traced_channel import TracedChannel
 from ..model.events import Closed, LineOpened, Observer, PeerReset, StdinFailed, Stopping, WentIdle
 from ..model.framing import PieceEnd
+from ..model.service_status import Crowd
 from ..sinks.base import Sink
 from ..sinks.collector import Client, Collector
 from ..sinks.datagrams import DatagramCollector
@@ -32,7 +33,9 @@ from ..sinks.talk import Talk
 from ..streams.acceptor import Acceptor
 from ..streams.idle import IdleWatch, Touched
 from ..streams.readiness import Readiness
+from ..streams.service_manager import ServiceManager
 from ..streams.signals import watch_signals
+from .client_commands import ClientCommands
 from .presentation import record_frame, record_framing, stream_framing
 from .settings import Cause, ServeResult, ServeSettings, Use
 from .stop import Stop
@@ -50,6 +53,7 @@ class Service:
         listeners: list[Listener],
         loop: asyncio.AbstractEventLoop,
         max_clients: int,
+        command: Command | None,
         observer: Observer | None,
         alerts: Observer | None,
     ) -> None:
@@ -59,10 +63,15 @@ class Service:
         self._observer = observer
         self._alerts = alerts
         self._result = ServeResult()
+        self._manager = ServiceManager(loop, [str(each.address) for each in listeners], self._crowd)
         self._output = Output(1)
         self._stdin = Input(0) if settings.use is Use.TALK else None
         self._hang_up: Readiness[Output] = Readiness(loop, self._on_output_gone)
-        self._sink = self._make_sink(listeners[0].type)
+        self._sink = (
+            self._make_sink(listeners[0].type)
+            if command is None
+            else self._make_commands(command, max_clients)
+        )
         self._acceptor = self._make_acceptor(listeners[0].type, max_clients)
         self._stop = Stop(
             loop,
@@ -90,6 +99,20 @@ class Service:
         if self._settings.use is Use.TALK:
             return self._make_talk(has_records)
         return self._make_collector(has_records)
+
+    def _make_commands(self, command: Command, limit: int) -> ClientCommands:
+        return ClientCommands(
+            command,
+            self._loop,
+            self._listeners,
+            limit=limit,
+            dialect=self._settings.dialect,
+            on_finished=lambda channel, end: self._release(channel),
+            on_shortage=lambda error: self._acceptor.hold(error),
+            on_relief=lambda: self._acceptor.let_go(),
+            observer=self._observer,
+            alerts=self._alerts,
+        )
 
     def _make_collector(self, has_records: bool) -> Collector:
         make = RecordCollector if has_records else Collector
@@ -145,7 +168,7 @@ class Service:
         make_channel: Callable[[socket.SocketType, int], Channel] = Channel
         if settings.is_traced and self._observer is not None:
             make_channel = partial(TracedChannel, observer=self._observer)
-        needs_us = settings.once or settings.idle_timeout_s is not None
+        needs_us = settings.once or settings.idle_timeout_s is not None or self._manager.is_there
         return Acceptor(
             [] if number == socket.SOCK_DGRAM else self._listeners,
             self._on_channel if needs_us else self._sink.on_channel,
@@ -184,7 +207,7 @@ class Service:
                 self._sink.start()
             self._acceptor.start()
             on_ready(self._listeners)
-            activation.notify("READY=1")
+            self._manager.ready()
             self._loop.run_forever()
         finally:
             self._close()
@@ -194,15 +217,24 @@ class Service:
     def _watch_output(self) -> None:
         """Notice that the reader of STDOUT has gone also when there is nothing to write."""
         never_gone = self._output.kind in (DescriptorKind.FILE, DescriptorKind.DEVICE)
-        if self._settings.use is not Use.ECHO and not never_gone:
+        uses_it = self._settings.use not in (Use.ECHO, Use.EXEC)
+        if uses_it and not never_gone:
             self._hang_up.add(self._output.fd, self._output, events=0)
 
+    def _crowd(self) -> Crowd | None:
+        if isinstance(self._sink, DatagramCollector):
+            return None
+        return Crowd(self._acceptor.live, self._acceptor.accepted)
+
     def _close(self) -> None:
+        self._manager.close()
         if self._idle is not None:
             self._idle.close()
         self._stop.close()
         self._acceptor.close()
         self._sink.close()
+        if isinstance(self._sink, ClientCommands):
+            self._result.commands_cut = self._sink.cut
         self._hang_up.close()
         self._output.close()
         if self._stdin is not None:
@@ -220,6 +252,7 @@ class Service:
                 listener.close()
         if self._idle is not None:
             self._idle.wake()
+        self._manager.changed()
         self._sink.on_channel(channel)
 
     def _on_finished(self, channel: Channel, end: PieceEnd) -> None:
@@ -229,7 +262,11 @@ class Service:
             if end is PieceEnd.RESET:
                 self._observer(PeerReset(fd, channel.connection))
             self._observer(Closed(fd, channel.connection, channel.bytes_received, channel.bytes_sent))
+        self._release(channel)
+
+    def _release(self, channel: Channel) -> None:
         self._acceptor.release(channel)
+        self._manager.changed()
         if self._settings.once:
             self._begin_stop(Cause.ONCE, "--once")
         elif self._stop.has_begun:
@@ -309,7 +346,7 @@ class Service:
         self._result.cause = cause
         self._result.connected = self._acceptor.live
         self._tell_stopping(words)
-        activation.notify("STOPPING=1")
+        self._manager.stopping(words)
         self._stop.begin()
 
     def _tell_stopping(self, words: str) -> None:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from ..kernel.listener import Ownership
 from ..model.address import Address
+from ..model.client_environment import Dialect
 from ..model.errors import AfunixError
 from ..model.rules import Rules
 from .presentation import Presentation
@@ -18,6 +19,7 @@ class Use(Enum):
     COLLECT = "collect"
     ECHO = "echo"
     TALK = "talk"
+    EXEC = "exec"
 
 
 class Cause(Enum):
@@ -35,11 +37,17 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """The options of `serve`. `stream_only` names those given that mean nothing to datagrams."""
+    """The options of `serve`. `command` is for EXEC, with whose names `dialect` says; with `handed_over_as` it gets its client
+    as a service does (LISTEN_FDS), under that name, and not on its 0 and 1. `stream_only` names those given that mean
+    nothing to datagrams.
+    """
 
     addresses: tuple[Address, ...]
     socket_type: str | None = None
     use: Use = Use.COLLECT
+    command: tuple[str, ...] = ()
+    dialect: Dialect | None = None
+    handed_over_as: str | None = None
     presentation: Presentation = field(default_factory=Presentation)
     once: bool = False
     max_clients: int | None = None
@@ -70,7 +78,10 @@ class TurnedAway:
 
 @dataclass(slots=True)
 class ServeResult:
-    """How a run ended. `signal_number` for SIGNAL; `is_forced` if a second one came; `error` for the failures."""
+    """How a run ended. `signal_number` for SIGNAL; `is_forced` if a second one came; `error` for the failures.
+
+    `commands_cut` processes of clients did not end by themselves.
+    """
 
     cause: Cause = Cause.SIGNAL
     signal_number: int = 0
@@ -78,6 +89,7 @@ class ServeResult:
     error: OSError | None = None
     fault: Exception | None = None
     bytes_lost: int = 0
+    commands_cut: int = 0
     turned_away: TurnedAway | None = None
     connected: int = 0
     served: int = 0
@@ -87,4 +99,4 @@ class ServeResult:
     @property
     def has_losses(self) -> bool:
         """Did clients send, or may they have sent, what went nowhere?"""
-        return bool(self.bytes_lost) or self.turned_away is not None
+        return bool(self.bytes_lost or self.commands_cut) or self.turned_away is not None

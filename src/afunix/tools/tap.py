@@ -17,6 +17,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from ..kernel import activation
 from ..kernel.channel import Channel
 from ..kernel.front import Front
 from ..kernel.limits import raise_descriptor_limit
@@ -70,6 +71,7 @@ def tap(
     Raises:
         AfunixError: it cannot be tapped; then nothing was changed.
     """
+    activation.watchdog()  # an environment that makes no sense is told before anything is changed
     max_clients = raise_descriptor_limit() // 2 if settings.max_clients is None else settings.max_clients
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     with ExitStack() as opened:
@@ -114,6 +116,7 @@ def tap(
             on_look=on_look,
             watching=Tap(witness, keeper),
             is_transparent=True,
+            place=settings.path if settings.listen is None else settings.listen,
         )
         if keeper is not None:
             opened.callback(keeper.close)

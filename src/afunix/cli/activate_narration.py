@@ -1,0 +1,74 @@
+"""What `activate` tells of its command: when it begins and ends, and why it is not started again at once.
+
+That it begins and ends are notes, with -v or on a terminal. An end that is no good one is a warning, one a second at most
+with a count of the others, since a command that cannot run may end very often.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+from ..kernel.exit_code import words_of
+from ..model.activated import Begun, Happening, NotBegun, Over, Signalled
+from ..model.errors import errno_name
+from ..model.escaping import quote
+from ..model.restarting import OFTEN, OFTEN_WITHIN_S
+from .messages import Messages, plain
+
+WARNINGS_EVERY_S = 1.0
+
+
+class ActivateNarration:
+    """`tell` is what the tool is given; `name` is the command's first word."""
+
+    def __init__(self, messages: Messages, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._messages = messages
+        self._name = quote(name)
+        self._clock = clock
+        self._unsaid = 0
+        self._warned_at = float("-inf")
+
+    def tell(self, happening: Happening) -> None:
+        if isinstance(happening, Begun):
+            self._messages.note(f"started {self._name} (pid {happening.pid}): {happening.cause}")
+        elif isinstance(happening, Over):
+            self._over(happening)
+        elif isinstance(happening, NotBegun):
+            why = f"{plain(happening.reason)} ({errno_name(happening.errno)})"
+            self._warn(f"{self._name} cannot be started: {why}{_again(happening.pause_s)}")
+        elif isinstance(happening, Signalled):
+            self._messages.note(self._signalled(happening))
+
+    def _over(self, over: Over) -> None:
+        words = f"{self._name} (pid {over.pid}) ended after {over.lived_s:.1f} s: {words_of(over.code)}"
+        if over.is_wanted:
+            self._messages.note(words)
+        elif over.code:
+            self._warn(f"{words}{_again(over.pause_s)}")
+        elif over.pause_s:
+            often = f"more than {OFTEN} times within {OFTEN_WITHIN_S:g} s"
+            self._warn(f"{words}, {often}{_again(over.pause_s)}", "does it accept those who wait?")
+        else:
+            self._messages.note(words)
+
+    def _signalled(self, happening: Signalled) -> str:
+        name = signal.Signals(happening.number).name
+        if not happening.pid:
+            return f"{name} came, and no command runs that it could be passed on to"
+        return f"passed {name} on to {self._name} (pid {happening.pid})"
+
+    def _warn(self, words: str, hint: str | None = None) -> None:
+        now = self._clock()
+        if now - self._warned_at < WARNINGS_EVERY_S:
+            self._unsaid += 1
+            return
+        others = f" (and so {self._unsaid} times before)" if self._unsaid else ""
+        self._unsaid = 0
+        self._warned_at = now
+        self._messages.warn(f"{words}{others}", hint)
+
+
+def _again(pause_s: float) -> str:
+    return f"; clients wait, and the next start is in {pause_s:g} s at the earliest" if pause_s else ""

@@ -1,0 +1,117 @@
+"""`afunix fd send ADDRESS WHAT…`: its options and their words. The work is `tools.fd_send`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ..model.address import Address
+from ..model.counting import counted
+from ..model.errors import AfunixError, errno_name
+from ..model.escaping import quote
+from ..model.offer import Access, Offer
+from ..tools.fd_send import SendSettings, send
+from .fd_options import for_clients, for_listeners, meeting_for, narration_for, timeout_option, watchers_for
+from .listening import Listening
+from .messages import STATUSES_HELP
+from .options import ADDRESS, exclude, talk_options, type_option
+from .standard import closed_at_start
+
+_MOST_DATA = 1 << 20
+
+
+@click.command("send", epilog=STATUSES_HELP)
+@click.argument("address", type=ADDRESS)
+@click.argument("what", metavar="WHAT…", nargs=-1, required=True)
+@type_option("What the socket must be; without it the type is found out.")
+@click.option("--read", "access", flag_value=Access.READ.value, help="Open paths for reading. [default]")
+@click.option("--write", "access", flag_value=Access.WRITE.value, help="Open and empty them, as > does.")
+@click.option("--append", "access", flag_value=Access.APPEND.value, help="Open them as >> does.")
+@click.option("--read-write", "access", flag_value=Access.READ_WRITE.value, help="Open them as <> does.")
+@click.option("--data", metavar="TEXT", help="Send TEXT along, as it is, and not the names.")
+@click.option("--data-from", metavar="FILE", help="Send what is in FILE along; - is STDIN.")
+@click.option("--listen", is_flag=True, help="Wait at ADDRESS for the one who is to have them.")
+@for_clients
+@for_listeners
+@timeout_option
+@talk_options
+def command(
+    address: Address,
+    what: tuple[str, ...],
+    socket_type: str | None,
+    access: str | None,
+    data: str | None,
+    data_from: str | None,
+    listen: bool,
+    wait: float | None,
+    connect_timeout: float | None,
+    require: str | None,
+    timeout: float | None,
+    trace: bool,
+    verbose: bool,
+    quiet: bool,
+    listening: Listening,
+) -> int:
+    """Send descriptors to who receives at ADDRESS, all in one message.
+
+    WHAT is the number of a descriptor that the shell has opened, or a path, which is opened; a file that is called
+    3 is ./3. NAME=WHAT gives it a name.
+
+    \b
+      afunix fd send ./x.sock 0                          this terminal
+      afunix fd send --append ./x.sock log=./app.log     a file to write to
+      afunix fd send ./x.sock in=3 out=4 3<input 4>output
+      afunix fd send --listen --allow user:app ./x.sock ./secret
+
+    Along go the names, with colons between them and a newline at the end ('unknown' for one without). Done (status 0)
+    is when the kernel has the message: what is in it stays open until it was read, also if this process is gone.
+    """
+    exclude(("--data", data is not None), ("--data-from", data_from is not None))
+    exclude(("--quiet", quiet), ("--verbose", verbose))
+    meeting = meeting_for(
+        address,
+        socket_type,
+        listening,
+        connects=not listen,
+        takes_descriptors=False,
+        wait=wait,
+        connect_timeout=connect_timeout,
+        require=require,
+    )
+    offers = tuple(map(Offer.parse, what))
+    settings = SendSettings(
+        meeting,
+        offers,
+        Access(access or Access.READ.value),
+        os.fsencode(data) if data is not None else None,
+        timeout,
+        closed_at_start(),
+    )
+    messages, narration = narration_for(quiet=quiet, verbose=verbose, trace=trace)
+    if data_from is not None:
+        settings = settings._replace(data=_read(data_from))
+    number = send(settings, watchers_for(narration, address, connects=not listen))
+    narration.finish()
+    if not number:
+        messages.note(f"sent {counted(len(offers), 'descriptor')} to {quote(str(address))}")
+    return -number
+
+
+def _read(path: str) -> bytes:
+    """What is to go along.
+
+    Raises:
+        AfunixError: it cannot be read, or is more than a message should have.
+    """
+    try:
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            data = file.read(_MOST_DATA + 1)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise AfunixError(
+            f"--data-from {quote(path)} cannot be read: {reason} ({errno_name(error.errno)})"
+        ) from None
+    if len(data) > _MOST_DATA:
+        raise AfunixError(f"--data-from {quote(path)} has more than 1 MiB, expected what fits into a message")
+    return data

@@ -1,0 +1,74 @@
+"""Why the kernel did not take a message with descriptors, in words: whose side it is, and which of them.
+
+sendmsg(2) says one errno for all; which descriptor is meant is found out by sending each to ourselves, over a socket pair.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ..model.counting import counted
+from ..model.errors import (
+    AfunixError,
+    BrokenStreamError,
+    DescriptorsNotAcceptedError,
+    MessageTooLongError,
+    NobodyListensError,
+    errno_name,
+)
+from ..model.escaping import quote
+from .ancillary import pack_descriptors
+from .descriptor_words import describe
+
+
+def explain(error: OSError, name: str, fds: Sequence[int], size: int) -> Exception:
+    """`error`, which sending `size` bytes with `fds` to `name` has raised, as what it means."""
+    shown, number = quote(name), error.errno or 0
+    word = errno_name(number)
+    if number == errno.EPERM:
+        return DescriptorsNotAcceptedError(
+            f"{shown} takes no descriptors ({word})",
+            hint="the receiver has to want them: 'afunix fd receive', or accept_fds in a program",
+            errno=number,
+        )
+    if number == errno.ETOOMANYREFS:
+        return AfunixError(
+            f"too many descriptors are under way to receivers that have not read them ({word})",
+            hint="'ulimit -n' bounds those of a user, too; try again once they were read",
+            errno=number,
+        )
+    if number == errno.EMSGSIZE:
+        return MessageTooLongError(
+            f"{counted(size, 'byte')} are too many for one message to {shown} ({word})",
+            hint="only what --data brings can be that long",
+        )
+    if number == errno.ECONNREFUSED:
+        return NobodyListensError(f"{shown} is closed: nobody receives there any more ({word})")
+    if isinstance(error, ConnectionError):
+        return BrokenStreamError(f"{shown} closed the connection before it had the descriptors ({word})")
+    if number in (errno.EINVAL, errno.EBADF):
+        return _explain_kind(error, fds)
+    return error
+
+
+def _explain_kind(error: OSError, fds: Sequence[int]) -> Exception:
+    refused = [fd for fd in fds if not can_be_sent(fd)]
+    if not refused:
+        return error
+    return AfunixError(
+        f"descriptor {refused[0]} ({quote(describe(refused[0]))}) cannot be sent ({errno_name(error.errno)})",
+        hint="the kernel passes on files, pipes, sockets and most others, but no io_uring",
+        errno=error.errno,
+    )
+
+
+def can_be_sent(fd: int) -> bool:
+    """Does the kernel take this one? It is sent to ourselves, and comes to nothing."""
+    one, other = socket.socketpair()
+    with one, other, suppress(OSError):
+        one.sendmsg((b"\0",), pack_descriptors((fd,)), socket.MSG_DONTWAIT)
+        return True
+    return False

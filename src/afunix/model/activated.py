@@ -1,0 +1,46 @@
+"""What happens to a service that is started for its clients: it began, it ended, it could not begin. Values only.
+
+`tools.activate_service` tells of them, `cli.activate_narration` words them. A `code` is an exit status, or the negative of
+the signal that ended the process.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Begun(NamedTuple):
+    """The service runs as the process `pid`; `cause` says why: somebody connected, or it was asked for at once."""
+
+    pid: int
+    path: str
+    cause: str
+
+
+class Over(NamedTuple):
+    """It has ended after `lived_s` seconds, and is not started again for `pause_s`. `is_wanted`: was it told to end?"""
+
+    pid: int
+    code: int
+    lived_s: float
+    pause_s: float = 0.0
+    is_wanted: bool = False
+
+
+class NotBegun(NamedTuple):
+    """There was no process to be had, for the reason `errno`; the next try is in `pause_s`."""
+
+    path: str
+    errno: int
+    reason: str
+    pause_s: float
+
+
+class Signalled(NamedTuple):
+    """A signal of ours was passed on to the process `pid`; 0: there was none."""
+
+    number: int
+    pid: int
+
+
+Happening = Begun | Over | NotBegun | Signalled

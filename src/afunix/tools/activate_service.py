@@ -1,0 +1,275 @@
+"""One run of `activate` without --accept: a command that gets the listeners when somebody comes, and again when it ended.
+
+Nobody is accepted here. While the command runs only its end is waited for; who comes meanwhile is its own, and who comes
+after it waits in the queue, which is ours as well, for the next one. A listener that the command has shut down needs no
+command any more, and where none is left that does, the run is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..kernel.activating import ActivatedCommand, is_shut_down
+from ..kernel.listener import Listener
+from ..kernel.unanswered import Unanswered, turn_away
+from ..model.activated import Begun, Happening, NotBegun, Over, Signalled
+from ..model.errors import AfunixError
+from ..model.escaping import quote
+from ..model.restarting import Restarts
+from ..streams.process_end import watch_process
+from ..streams.readiness import Readiness
+from ..streams.service_manager import ServiceManager
+from ..streams.signals import watch_signals
+from .settings import Cause
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGCONT)
+"""To the command itself, as `systemctl reload` has it, and not to what that has started."""
+
+SIGNALS = (*STOP_SIGNALS, *PASSED_ON)
+
+
+@dataclass(slots=True)
+class ActivateResult:
+    """How a run ended. `code` is the command's last one, None if it never ran; `unanswered` is who waited for the next and
+    got none. `is_forced`: a second signal killed the command; `is_cut`: it was killed when its time had passed.
+    """
+
+    cause: Cause = Cause.SIGNAL
+    signal_number: int = 0
+    is_forced: bool = False
+    is_cut: bool = False
+    fault: Exception | None = None
+    code: int | None = None
+    unanswered: Unanswered = field(default_factory=Unanswered)
+    left_behind: list[AfunixError] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """The command that runs."""
+
+    pid: int
+    pidfd: int
+    began_at: float
+
+
+class ActivateService:
+    """The listeners are their owner's, but for the names, which go at the stop. `tell` is told what happens."""
+
+    def __init__(
+        self,
+        command: ActivatedCommand,
+        listeners: Sequence[Listener],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        environment: dict[bytes, bytes],
+        is_eager: bool = False,
+        drain_s: float | None = None,
+        tell: Callable[[Happening], None] = lambda happening: None,
+    ) -> None:
+        """`is_eager`: start at once, and again after an end that was no good one. `drain_s`: how long a command may take
+        to end at a stop; None: as long as it takes.
+        """
+        self._command = command
+        self._listeners = listeners
+        self._loop = loop
+        self._environment = environment
+        self._is_eager = is_eager
+        self._drain_s = drain_s
+        self._tell = tell
+        self._result = ActivateResult()
+        self._queues: Readiness[Listener] = Readiness(
+            loop, lambda listener, events: self._on_client(listener)
+        )
+        self._watched: list[int] = []
+        self._manager = ServiceManager(loop, [str(listener.address) for listener in listeners], lambda: None)
+        self._child: _Child | None = None
+        self._forget_child: Callable[[], None] = lambda: None
+        self._restarts = Restarts()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_stopping = False
+        self._was_hung_up = False
+
+    def run(self, on_ready: Callable[[], None], take_signals: Callable[[], object]) -> ActivateResult:
+        """To the end. `take_signals()` lets those come that waited until somebody listens."""
+        self._loop.set_exception_handler(self._on_fault)
+        watch_signals(self._loop, SIGNALS, self._on_signal)
+        take_signals()
+        try:
+            on_ready()
+            self._manager.ready()
+            if self._is_eager:
+                self._start("--now")
+            else:
+                self._wait()
+            self._loop.run_forever()
+        finally:
+            self._close()
+        return self._result
+
+    # Waiting and starting
+
+    def _wait(self) -> None:
+        """For whoever comes to a listener that is not shut down."""
+        for listener in self._listeners:
+            if not is_shut_down(listener.fd):
+                self._queues.add(listener.fd, listener)
+                self._watched.append(listener.fd)
+
+    def _wait_no_more(self) -> None:
+        while self._watched:
+            self._queues.remove(self._watched.pop())
+
+    def _on_client(self, listener: Listener) -> None:
+        self._wait_no_more()
+        what = "a datagram came to" if listener.type == socket.SOCK_DGRAM else "somebody connected to"
+        self._start(f"{what} {quote(str(listener.address))}")
+
+    def _start(self, cause: str) -> None:
+        fds = [listener.fd for listener in self._listeners]
+        try:
+            pid = self._command.start_with(fds, self._environment)
+        except OSError as error:
+            self._restarts = self._restarts.after_end(self._loop.time(), 0.0, is_good=False)
+            pause_s = self._restarts.pause_s
+            self._tell(NotBegun(self._command.path, error.errno or 0, error.strerror or str(error), pause_s))
+            self._later(pause_s, self._start if self._is_eager else lambda cause: self._wait(), cause)
+            return
+        # There is room for it: as many descriptors were needed to start the process.
+        self._child = _Child(pid, os.pidfd_open(pid), self._loop.time())
+        self._forget_child = watch_process(self._loop, self._child.pidfd, self._on_end)
+        self._tell(Begun(pid, self._command.path, cause))
+
+    def _later(self, pause_s: float, act: Callable[[str], None], cause: str) -> None:
+        self._timer = self._loop.call_later(pause_s, act, cause)
+
+    # Its end
+
+    def _on_end(self) -> None:
+        assert self._child is not None
+        began_at, pid = self._child.began_at, self._child.pid
+        code = self._reap(self._child)
+        now = self._loop.time()
+        self._restarts = self._restarts.after_end(now, now - began_at, is_good=code == 0)
+        is_hung_up = self._was_hung_up and code == -signal.SIGHUP
+        pause_s = self._restarts.pause_s
+        is_over = all(is_shut_down(listener.fd) for listener in self._listeners)
+        is_wanted = self._is_stopping or is_hung_up or (is_over and code == 0)
+        self._tell(Over(pid, code, now - began_at, pause_s, is_wanted))
+        if self._is_stopping:
+            self._finish()
+        elif is_hung_up:
+            self._begin_stop(signal.SIGHUP)
+        elif is_over:
+            self._result.cause = Cause.OWN_REASON
+            self._finish()
+        elif code and self._is_eager:
+            self._later(pause_s, self._start, "it has failed")
+        elif pause_s:
+            self._later(pause_s, lambda cause: self._wait(), "")
+        else:
+            self._wait()
+
+    def _reap(self, child: _Child) -> int:
+        """Wait for it and forget it; how it ended, as `os.waitstatus_to_exitcode` has it."""
+        self._forget_child()
+        self._child = None
+        os.close(child.pidfd)
+        self._result.code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        return self._result.code
+
+    # The stop
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if number not in STOP_SIGNALS:
+            self._pass_on(number)
+        elif self._is_stopping:
+            self._result.signal_number = number
+            self._result.is_forced = True
+            self._kill()
+        else:
+            self._begin_stop(number)
+
+    def _pass_on(self, number: signal.Signals) -> None:
+        if self._child is not None:
+            os.kill(
+                self._child.pid, number
+            )  # it is ours until we have waited for it, and its pid nobody else's
+            self._was_hung_up |= number == signal.SIGHUP
+        elif number == signal.SIGHUP:
+            self._begin_stop(number)
+            return
+        self._tell(Signalled(number, 0 if self._child is None else self._child.pid))
+
+    def _begin_stop(self, number: signal.Signals) -> None:
+        """The names go at once, for a successor; the queues stay open to the command until it has ended."""
+        self._is_stopping = True
+        self._result.signal_number = number
+        self._manager.stopping(number.name)
+        self._unlink()
+        self._stop_timer()
+        self._wait_no_more()
+        if self._child is None:
+            self._finish()
+            return
+        self._tell(Signalled(number, self._child.pid))
+        self._signal_group(number)
+        if self._drain_s is not None:
+            self._timer = self._loop.call_later(self._drain_s, self._cut)
+
+    def _cut(self) -> None:
+        self._result.is_cut = True
+        self._kill()
+
+    def _kill(self) -> None:
+        self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        """The command and all that it has started: a shell's pipeline is several processes."""
+        if self._child is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, number)
+
+    def _finish(self) -> None:
+        """No command runs, and none will."""
+        for listener in self._listeners:
+            self._result.unanswered = self._result.unanswered.with_those(turn_away(listener))
+        self._unlink()
+        self._loop.stop()
+
+    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What no callback expected: end with it. The first one is the cause."""
+        fault = context.get("exception")
+        if self._result.fault is None:
+            self._result.fault = fault if isinstance(fault, Exception) else RuntimeError(context["message"])
+            self._result.cause = Cause.FAULT
+        loop.stop()
+
+    def _unlink(self) -> None:
+        for listener in self._listeners:
+            obstacle = listener.unlink()
+            if obstacle is not None:
+                self._result.left_behind.append(obstacle)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _close(self) -> None:
+        """Nobody is left behind, whatever has happened."""
+        self._stop_timer()
+        self._manager.close()
+        self._queues.close()
+        if self._child is not None:
+            self._kill()
+            self._reap(self._child)
+        self._unlink()

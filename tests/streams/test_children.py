@@ -1,0 +1,75 @@
+"""Each child's end is told once, whoever else has children."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from afunix.streams.children import Children
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def start(*argv: str) -> int:
+    return os.posix_spawnp(argv[0], argv, os.environ)
+
+
+def ends_of(loop: asyncio.AbstractEventLoop, *commands: tuple[str, ...]) -> list[tuple[int, int]]:
+    ended: list[tuple[int, int]] = []
+
+    async def run() -> None:
+        done = asyncio.Event()
+        children = Children(
+            loop,
+            lambda pid, status: ended.append((pid, os.waitstatus_to_exitcode(status))),
+            lambda: done.set() if len(ended) == len(commands) else None,
+        )
+        for argv in commands:
+            children.add(start(*argv))
+        await asyncio.wait_for(done.wait(), 20)
+        children.close()
+
+    loop.run_until_complete(run())
+    return ended
+
+
+def test_any_number_of_ends_are_told_once_each(loop: asyncio.AbstractEventLoop) -> None:
+    ended = ends_of(loop, *[("true",)] * 20, ("false",))
+    assert len({pid for pid, _ in ended}) == 21
+    assert sorted(code for _, code in ended) == [0] * 20 + [1]
+
+
+def test_a_child_of_others_is_left_to_them(loop: asyncio.AbstractEventLoop) -> None:
+    with subprocess.Popen(["true"]) as other:
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+        assert [code for _, code in ends_of(loop, ("false",), ("true",))] in ([1, 0], [0, 1])
+        assert other.wait() == 0
+
+
+def test_they_are_waited_for_where_their_end_was_ignored(loop: asyncio.AbstractEventLoop) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert [code for _, code in ends_of(loop, ("false",))] == [1]
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_closing_waits_for_those_that_are_left(loop: asyncio.AbstractEventLoop) -> None:
+    ended: list[int] = []
+    children = Children(loop, lambda pid, status: ended.append(pid))
+    pid = start("true")
+    children.add(pid)
+    children.close()
+    assert ended == [pid]
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, 0)
