@@ -25,8 +25,9 @@ async def greet(stream: afunix.Stream) -> None:
 
 
 async def main() -> None:
-    addresses = systemd.listeners("greeter") or ["./greeter.sock"]
-    async with afunix.serve(greet, *addresses, max_clients=100) as server:
+    inherited = systemd.listeners("greeter")
+    own = [] if inherited else ["./greeter.sock"]
+    async with afunix.serve(greet, *inherited, *own, max_clients=100) as server:
         systemd.notify("READY=1", "STATUS=greeting")
         with systemd.keep_alive():
             await server.run_until_signal(drain=15.0)

@@ -99,6 +99,29 @@ def test_what_is_meant_for_another_process_is_ignored(
     assert in_child(as_service(listeners(), describe_inherited, LISTEN_PID=pid)) == []
 
 
+@pytest.mark.parametrize(
+    ("pid", "count", "found"),
+    [("1", "1", 1), ("me", "1", None), ("1", "0", None), ("one", "1", None), (None, "1", None)],
+)
+def test_other_process_that_is_meant_can_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch, pid: str | None, count: str, found: int | None
+) -> None:
+    monkeypatch.setenv("LISTEN_FDS", count)
+    if pid is None:
+        monkeypatch.delenv("LISTEN_PID", raising=False)
+    else:
+        monkeypatch.setenv("LISTEN_PID", str(os.getpid()) if pid == "me" else pid)
+    assert activation.addressee() == found
+
+
+@pytest.mark.parametrize(("written", "is_there"), [("/run/n", True), ("@n", True), ("vsock:2:1", False)])
+def test_manager_is_there_if_it_can_be_told(
+    monkeypatch: pytest.MonkeyPatch, written: str, is_there: bool
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", written)
+    assert activation.has_manager() is is_there
+
+
 def test_nothing_announced_is_nothing_inherited(in_child: InChild) -> None:
     assert in_child(describe_inherited) == []
     assert in_child(as_service([], describe_inherited, LISTEN_FDNAMES="")) == []

@@ -277,3 +277,12 @@ def test_a_socket_that_is_not_a_unix_socket_brings_nothing_anyway() -> None:
 def test_whether_the_kernel_can_refuse_descriptors_is_what_it_does() -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         assert peercred.can_refuse_descriptors() is peercred.refuse_descriptors(sock)
+
+
+def test_what_was_sent_before_anybody_asked_is_nobodys() -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other:
+        one.send(b"early")
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        peer = peercred.credentials_from(other.recvmsg(9, 99)[1])
+    assert peer is not None and not peer.is_known

@@ -119,6 +119,12 @@ def test_before_it_is_ready_there_is_no_status(hear: Hear, loop: HandTurned) -> 
     run.manager.close()
 
 
+def test_stop_before_it_is_ready_is_told_without_a_status(hear: Hear, loop: HandTurned) -> None:
+    Run(loop).manager.stopping("SIGTERM")
+    loop.advance(60)
+    assert hear() == ["STOPPING=1"]
+
+
 def test_status_that_did_not_get_through_is_told_with_the_next_change(
     run: Run, loop: HandTurned, hear: Hear
 ) -> None:

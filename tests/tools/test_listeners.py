@@ -124,6 +124,18 @@ def test_no_address_and_nothing_inherited_is_an_error() -> None:
         listeners_of()
 
 
+def test_sockets_that_another_process_was_meant_to_have_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_PID", "1")
+    monkeypatch.setenv("LISTEN_FDS", "2")
+    activation._read.cache_clear()
+    with pytest.raises(AddressError) as caught:
+        listeners_of()
+    assert str(caught.value) == (
+        f"ADDRESS is missing, and the inherited sockets are for process 1 (LISTEN_PID): this is {os.getpid()}"
+    )
+    assert caught.value.hint == "if a shell starts it, write exec in front of it"
+
+
 def test_one_address_twice_is_an_error(sock_dir: str) -> None:
     with pytest.raises(AddressError, match="is given twice"):
         listeners_of(f"{sock_dir}/s", f"unix:{sock_dir}/s")

@@ -150,13 +150,15 @@ class _Unenforceable(click.UsageError):
 
 def _run(settings: ActivateSettings, messages: Messages, *, is_traced: bool) -> int:
     narration = Narration(messages, trace=is_traced)
+    of_command = ActivateNarration(messages, settings.command[0])
     result = activate(
         settings,
         observer=narration.observer,
-        tell=ActivateNarration(messages, settings.command[0]).tell,
+        tell=of_command.tell,
         on_unmatched=narration.unmatched,
         on_ready=lambda listeners: narration.warn_of_directories(settings.addresses),
     )
+    of_command.finish()
     for error in result.left_behind:
         messages.warn(error.message, error.hint)
     return _STATUS_AFTER[result.cause](result, settings, messages)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..kernel.exit_code import words_of
 from ..model.activated import Begun, Happening, NotBegun, Over, Signalled
+from ..model.counting import counted
 from ..model.errors import errno_name
 from ..model.escaping import quote
 from ..model.restarting import OFTEN, OFTEN_WITHIN_S
@@ -39,7 +40,7 @@ class ActivateNarration:
             why = f"{plain(happening.reason)} ({errno_name(happening.errno)})"
             self._warn(f"{self._name} cannot be started: {why}{_again(happening.pause_s)}")
         elif isinstance(happening, Signalled):
-            self._messages.note(self._signalled(happening))
+            self._signalled(happening)
 
     def _over(self, over: Over) -> None:
         words = f"{self._name} (pid {over.pid}) ended after {over.lived_s:.1f} s: {words_of(over.code)}"
@@ -53,21 +54,33 @@ class ActivateNarration:
         else:
             self._messages.note(words)
 
-    def _signalled(self, happening: Signalled) -> str:
+    def _signalled(self, happening: Signalled) -> None:
         name = signal.Signals(happening.number).name
         if not happening.pid:
-            return f"{name} came, and no command runs that it could be passed on to"
-        return f"passed {name} on to {self._name} (pid {happening.pid})"
+            self._messages.note(f"{name} came, and no command runs that it could be passed on to")
+        elif happening.is_permitted:
+            self._messages.note(f"passed {name} on to {self._name} (pid {happening.pid})")
+        else:
+            self._messages.warn(
+                f"{name} may not be passed on to {self._name} (pid {happening.pid}), which is another user's (EPERM)",
+                f"whoever may: kill -{name.removeprefix('SIG')} {happening.pid}",
+            )
 
     def _warn(self, words: str, hint: str | None = None) -> None:
         now = self._clock()
         if now - self._warned_at < WARNINGS_EVERY_S:
             self._unsaid += 1
+            self._messages.note(words)
             return
         others = f" (and so {self._unsaid} times before)" if self._unsaid else ""
         self._unsaid = 0
         self._warned_at = now
         self._messages.warn(f"{words}{others}", hint)
+
+    def finish(self) -> None:
+        """Tell what was only counted."""
+        if self._unsaid:
+            self._messages.warn(f"{self._name} ended so {counted(self._unsaid, 'more time')}")
 
 
 def _again(pause_s: float) -> str:

@@ -64,6 +64,11 @@ def meeting_for(
         raise click.UsageError(f"{clients[0]} is for who connects, and this listens")
     if not connects:
         listening.check([address])
+    if not connects and not takes_descriptors and socket_type == "dgram":
+        raise AddressError(
+            "nobody connects to a dgram socket, so --listen would wait for ever",
+            hint="without --listen datagrams go to whoever is bound there",
+        )
     if not connects and listening.backlog is not None and socket_type == "dgram":
         raise AddressError("--backlog means nothing for a dgram socket: datagrams come without connections")
     _must_not_be_standard(address)

@@ -25,10 +25,10 @@ _MOST_DATA = 1 << 20
 @click.argument("address", type=ADDRESS)
 @click.argument("what", metavar="WHAT…", nargs=-1, required=True)
 @type_option("What the socket must be; without it the type is found out.")
-@click.option("--read", "access", flag_value=Access.READ.value, help="Open paths for reading. [default]")
-@click.option("--write", "access", flag_value=Access.WRITE.value, help="Open and empty them, as > does.")
-@click.option("--append", "access", flag_value=Access.APPEND.value, help="Open them as >> does.")
-@click.option("--read-write", "access", flag_value=Access.READ_WRITE.value, help="Open them as <> does.")
+@click.option("--read", is_flag=True, help="Open paths for reading, as < does. [default]")
+@click.option("--write", is_flag=True, help="Open and empty them, as > does.")
+@click.option("--append", is_flag=True, help="Open them as >> does.")
+@click.option("--read-write", is_flag=True, help="Open them as <> does.")
 @click.option("--data", metavar="TEXT", help="Send TEXT along, as it is, and not the names.")
 @click.option("--data-from", metavar="FILE", help="Send what is in FILE along; - is STDIN.")
 @click.option("--listen", is_flag=True, help="Wait at ADDRESS for the one who is to have them.")
@@ -40,7 +40,10 @@ def command(
     address: Address,
     what: tuple[str, ...],
     socket_type: str | None,
-    access: str | None,
+    read: bool,
+    write: bool,
+    append: bool,
+    read_write: bool,
     data: str | None,
     data_from: str | None,
     listen: bool,
@@ -67,6 +70,8 @@ def command(
     Along go the names, with colons between them and a newline at the end ('unknown' for one without). Done (status 0)
     is when the kernel has the message: what is in it stays open until it was read, also if this process is gone.
     """
+    ways = (("--read", read), ("--write", write), ("--append", append), ("--read-write", read_write))
+    exclude(*ways)
     exclude(("--data", data is not None), ("--data-from", data_from is not None))
     exclude(("--quiet", quiet), ("--verbose", verbose))
     meeting = meeting_for(
@@ -83,7 +88,7 @@ def command(
     settings = SendSettings(
         meeting,
         offers,
-        Access(access or Access.READ.value),
+        _access(ways, offers),
         os.fsencode(data) if data is not None else None,
         timeout,
         closed_at_start(),
@@ -96,6 +101,22 @@ def command(
     if not number:
         messages.note(f"sent {counted(len(offers), 'descriptor')} to {quote(str(address))}")
     return -number
+
+
+def _access(ways: tuple[tuple[str, bool], ...], offers: tuple[Offer, ...]) -> Access:
+    """The way that was asked for.
+
+    Raises:
+        click.UsageError: and there is nothing to open.
+    """
+    option = next((name for name, is_given in ways if is_given), None)
+    if option is None:
+        return Access.READ
+    if all(offer.number is not None for offer in offers):
+        raise click.UsageError(
+            f"{option} is for paths, and there are only descriptors, which are open already"
+        )
+    return Access(option.removeprefix("--"))
 
 
 def _read(path: str) -> bytes:

@@ -26,7 +26,8 @@ _ENVIRONMENT = (
         "LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES",
         "sockets that serve and relay are handed, see sd_listen_fds(3)",
     ),
-    ("NOTIFY_SOCKET", "who is told READY=1 and STOPPING=1, see sd_notify(3)"),
+    ("NOTIFY_SOCKET", "who is told READY=1, STATUS= and STOPPING=1, see sd_notify(3)"),
+    ("WATCHDOG_USEC, WATCHDOG_PID", "if set, how often WATCHDOG=1 is told, see sd_watchdog_enabled(3)"),
     ("NO_COLOR", "if set, nothing is coloured"),
     ("AFUNIX_DEBUG", "if set, an error comes with its traceback"),
 )

@@ -59,6 +59,7 @@ Exit status:
   10 the address is in use, and by whom"""
 
 DESCRIPTORS_HINT = "'ulimit -n' sets how many descriptors a process may have"
+PROCESSES_HINT = "'ulimit -u' sets how many processes a user may have, pids.max how many a cgroup"
 
 _STDERR_PATIENCE_MS = 500
 """How long a STDERR that takes nothing is waited for, once; after that words are dropped until it takes some."""

@@ -21,7 +21,7 @@ from ..model.counting import counted
 from ..model.errors import errno_name
 from ..model.escaping import quote
 from ..model.framing import MAX_HELD_BYTES
-from .messages import DESCRIPTORS_HINT, Messages, plain
+from .messages import DESCRIPTORS_HINT, PROCESSES_HINT, Messages, plain
 
 REFUSALS_EVERY_S = 1.0
 
@@ -131,7 +131,7 @@ class Narration:
         if event.errno:
             self._messages.warn(
                 f"accepting no clients for now: {plain(event.reason)}; they wait in the backlog",
-                DESCRIPTORS_HINT,
+                PROCESSES_HINT if event.errno == errno.EAGAIN else DESCRIPTORS_HINT,
             )
         else:
             self._messages.note(f"new clients wait: {event.reason}")

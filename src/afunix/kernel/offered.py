@@ -105,12 +105,13 @@ def _cannot_open(path: str, access: Access, error: OSError) -> AfunixError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DeniedError(f"{quote(path)} may not be opened to {access.value} ({word})", errno=error.errno)
     reason = os.strerror(error.errno or 0).lower()
-    hint = (
-        ("--write, --append and --read-write make a file" if error.errno == errno.ENOENT else None)
-        if access is Access.READ
-        else None
-    )
+    hint = _HINTS.get((error.errno or 0, access))
+    if path == "-":
+        hint = "STDIN is 0, and STDOUT 1"
     return AfunixError(f"{quote(path)} cannot be opened: {reason} ({word})", hint=hint, errno=error.errno)
+
+
+_HINTS = {(errno.ENOENT, Access.READ): "--write, --append and --read-write make a file"}
 
 
 def _is_socket(path: str) -> bool:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable
 from socket import SCM_CREDENTIALS, SO_PEERCRED, SOL_SOCKET, SocketType
 
-from ..model.credentials import PeerCredentials
+from ..model.credentials import UNKNOWN_ID, PeerCredentials
 from . import fallbacks
 from .wrapping import borrowed
 
@@ -34,6 +34,8 @@ SO_PASSRIGHTS = 83
 """May descriptors be sent to this socket? On by default, Linux 6.16."""
 
 _UCRED = struct.Struct("=iII")
+_NOT_NOTED = _UCRED.pack(0, 65534, 65534)
+_UNKNOWN = PeerCredentials(None, UNKNOWN_ID, UNKNOWN_ID)
 _UCRED_BYTES = _UCRED.size
 _GID = struct.Struct("=I")
 _MAX_GETSOCKOPT = 1024
@@ -153,12 +155,13 @@ def ask_for_nothing_beside(sock: SocketType) -> None:
 def credentials_from(ancillary: Iterable[tuple[int, int, bytes]]) -> PeerCredentials | None:
     """Who sent a datagram, from the ancillary data of `recvmsg`; None if it carries no whole SCM_CREDENTIALS.
 
-    The receiver must have set SO_PASSCRED before the datagram was sent: one from before says (None, 65534,
-    65534). Root may claim any pid and uid; nobody else can (unix(7)).
+    The receiver must have set SO_PASSCRED before the datagram was sent: of one from before the kernel says pid 0 and the
+    overflow ids, which is how it comes out as unknown here, and not as the user nobody. Root may claim any pid and uid;
+    nobody else can (unix(7)).
     """
     for level, kind, data in ancillary:
         if level == SOL_SOCKET and kind == SCM_CREDENTIALS and len(data) >= _UCRED.size:
-            return unpack_credentials(data[: _UCRED.size])
+            return _UNKNOWN if data[: _UCRED.size] == _NOT_NOTED else unpack_credentials(data[: _UCRED.size])
     return None
 
 

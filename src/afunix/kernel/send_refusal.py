@@ -22,10 +22,15 @@ from ..model.errors import (
 from ..model.escaping import quote
 from .ancillary import pack_descriptors
 from .descriptor_words import describe
+from .descriptors import explain_not_open
 
 
-def explain(error: OSError, name: str, fds: Sequence[int], size: int) -> Exception:
-    """`error`, which sending `size` bytes with `fds` to `name` has raised, as what it means."""
+def explain(
+    error: OSError, name: str, fds: Sequence[int], size: int, *, sent: int = 0, most: int = 0
+) -> Exception:
+    """`error`, which sending `size` bytes with `fds` to `name` has raised after `sent` of them, as what it means. `most`
+    go in one record.
+    """
     shown, number = quote(name), error.errno or 0
     word = errno_name(number)
     if number == errno.EPERM:
@@ -42,16 +47,17 @@ def explain(error: OSError, name: str, fds: Sequence[int], size: int) -> Excepti
         )
     if number == errno.EMSGSIZE:
         return MessageTooLongError(
-            f"{counted(size, 'byte')} are too many for one message to {shown} ({word})",
-            hint="only what --data brings can be that long",
+            f"{counted(size, 'byte')} are too many for one message to {shown}, expected at most {most} ({word})",
+            hint="send less along with the descriptors",
         )
     if number == errno.ECONNREFUSED:
         return NobodyListensError(f"{shown} is closed: nobody receives there any more ({word})")
     if isinstance(error, ConnectionError):
-        return BrokenStreamError(f"{shown} closed the connection before it had the descriptors ({word})")
-    if number in (errno.EINVAL, errno.EBADF):
-        return _explain_kind(error, fds)
-    return error
+        what = (
+            f"after {sent} of {size} bytes, the descriptors with them" if sent else "before it had anything"
+        )
+        return BrokenStreamError(f"{shown} closed the connection {what} ({word})", bytes_sent=sent)
+    return _explain_kind(error, fds) if number == errno.EINVAL else explain_not_open(error, fds)
 
 
 def _explain_kind(error: OSError, fds: Sequence[int]) -> Exception:

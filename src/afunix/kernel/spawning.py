@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from ..model.errors import AfunixError, DeniedError, errno_name
 from ..model.escaping import quote
+from ..model.shell_words import shell_line
 
 _STANDARD = 3
 _LONGEST_FIRST_LINE = 256  # BINPRM_BUF_SIZE
@@ -71,9 +72,12 @@ class _SoftLimit:
         self._before: tuple[int, int] | None = None
 
     def __enter__(self) -> None:
-        if self._wanted is not None:
-            self._before = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (self._wanted, self._before[1]))
+        if self._wanted is None:
+            return
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limits[0] != self._wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._wanted, limits[1]))
+            self._before = limits
 
     def __exit__(self, *_: object) -> None:
         if self._before is not None:
@@ -103,7 +107,23 @@ def _find(name: str) -> str:
             return path
         elif os.path.exists(path):
             number = errno.EACCES
+    if number == errno.ENOENT and os.sep in name:
+        _must_be_reachable(name)
     raise _explain(name, number)
+
+
+def _must_be_reachable(path: str) -> None:
+    """What cannot be looked at may be there all the same."""
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        raise DeniedError(
+            f"{quote(path)} cannot be reached ({errno_name(error.errno)}): expected directories that may be entered",
+            hint=f"{shell_line('namei', '-l', path)} shows who may enter them",
+            errno=error.errno,
+        ) from None
+    except OSError:
+        pass  # there is none
 
 
 def _must_have_an_interpreter(path: str) -> None:
@@ -135,7 +155,7 @@ def _explain(name: str, number: int) -> AfunixError:
     if number == errno.EACCES:
         return DeniedError(
             f"{quote(name)} may not be executed ({errno_name(number)}): expected a program with the x bit",
-            hint=f"chmod +x {name}",
+            hint=shell_line("chmod", "+x", name),
             errno=number,
         )
     what = "is a directory" if number == errno.EISDIR else "is no command that can be found"

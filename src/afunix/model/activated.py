@@ -37,10 +37,11 @@ class NotBegun(NamedTuple):
 
 
 class Signalled(NamedTuple):
-    """A signal of ours was passed on to the process `pid`; 0: there was none."""
+    """A signal of ours was passed on to the process `pid`; 0: there was none. `is_permitted`: were we allowed to?"""
 
     number: int
     pid: int
+    is_permitted: bool = True
 
 
 Happening = Begun | Over | NotBegun | Signalled

@@ -16,7 +16,6 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Protocol
 
 from ..kernel.bridged_socket import refuse_more
@@ -157,11 +156,18 @@ class Commands:
         self._on_ended(child.channel, child.pid, status)
         self._on_finished(child.channel, PieceEnd.EOF)
 
-    def _signal(self, child: Child, number: signal.Signals) -> None:
-        """To its whole group: a shell's pipeline is several processes."""
+    def _signal(self, child: Child, number: signal.Signals) -> bool:
+        """To its whole group: a shell's pipeline is several processes. False: it has become somebody else (sudo), and does
+        not take signals from us.
+        """
         child.was_told = True
-        with suppress(ProcessLookupError):
+        try:
             os.killpg(child.pid, number)
+        except PermissionError:
+            return False
+        except ProcessLookupError:
+            pass  # it has ended, and is told soon
+        return True
 
     # What a server asks of a sink
 
@@ -182,8 +188,11 @@ class Commands:
         self._grace = self._loop.call_later(GRACE_S, self._tell_all)
 
     def _tell_all(self) -> None:
+        """Also those that come to be later, for clients that had to wait for a process."""
         for child in tuple(self.children.values()):
-            self._signal(child, signal.SIGTERM)
+            if not child.was_told:
+                self._signal(child, signal.SIGTERM)
+        self._grace = self._loop.call_later(GRACE_S, self._tell_all)
 
     def drain(self) -> bool:
         return not self.children and not self.waiting
@@ -200,7 +209,7 @@ class Commands:
         return 0.0
 
     def close(self) -> None:
-        """End every process that is left, and wait for it; nobody is left behind."""
+        """End every process that is left, and wait for it. Only who has become somebody else is left behind, and counted."""
         for timer in (self._retry, self._grace):
             if timer is not None:
                 timer.cancel()
@@ -209,5 +218,7 @@ class Commands:
             channel.close()
             self._on_finished(channel, PieceEnd.EOF)
         for child in self.children.values():
-            self._signal(child, signal.SIGKILL)
+            if not self._signal(child, signal.SIGKILL):
+                self.cut += 1
+                self._ends.forget(child.pid)
         self._ends.close()

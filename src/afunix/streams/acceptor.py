@@ -96,8 +96,10 @@ class Acceptor:
         self._running = False
         self._update()
 
-    def hold(self, error: Exception) -> None:
-        """Accept nobody until `let_go()`: whoever serves the clients has run out of descriptors, or of memory."""
+    def hold(self, error: Exception | None = None) -> None:
+        """Accept nobody until `let_go()`: whoever serves the clients has run out of descriptors, or of memory. Without an
+        OSError that is not told here.
+        """
         if self._is_held:
             return
         self._is_held = True

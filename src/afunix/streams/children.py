@@ -34,6 +34,10 @@ class Children:
         """In the same turn of the loop in which it was started."""
         self._pids.add(pid)
 
+    def forget(self, pid: int) -> None:
+        """It is not waited for any more."""
+        self._pids.discard(pid)
+
     def close(self) -> None:
         """Wait for all that are left, which is to be soon: whoever calls this has seen to it."""
         self._loop.remove_signal_handler(signal.SIGCHLD)

@@ -1,7 +1,8 @@
 """The work of `afunix activate ADDRESS… -- CMD`: sockets that are there at once, and a command that is when it is needed.
 
 The command is found first, then the sockets are opened as for `serve`, then `activate_service` starts it with them. Who
-asks for a command for each client (--accept) asks `serve`, with `ServeSettings.handed_over_as`. Values in, happenings and a result out. Signals are the process's own, so one `activate` at a time.
+asks for a command for each client (--accept) asks `serve`, with `ServeSettings.handed_over_as`. Values in, happenings and
+a result out. Signals are the process's own, so one `activate` at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..kernel.limits import descriptor_limit
 from ..kernel.listener import Listener, Ownership
 from ..kernel.spawning import keep_descriptors_from_children
 from ..model.activated import Happening
-from ..model.address import Address
+from ..model.address import Address, AddressKind
 from ..model.client_environment import without_ours
 from ..model.counting import counted
 from ..model.descriptor_names import NAMELESS, is_name
@@ -65,6 +66,7 @@ def activate(
     Raises:
         AfunixError: no such command, a name that is none, or the listeners cannot be had; nothing is left behind.
     """
+    activation.watchdog()  # an environment that makes no sense is told before anybody can connect
     names = names_for(settings.names, settings.addresses)
     command = ActivatedCommand(settings.command, descriptor_limit(), names=names)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -146,7 +148,14 @@ def names_for(names: Sequence[str], addresses: Sequence[Address]) -> tuple[str, 
             f"{counted(len(names), 'name')} for {counted(count, 'socket')}: expected one for each, or one for all",
             hint="give --name once, or once for every ADDRESS in their order",
         )
-    return (NAMELESS,) * count if addresses else tuple(inherited)
+    return tuple(map(_own_name, addresses)) if addresses else tuple(inherited)
+
+
+def _own_name(address: Address) -> str:
+    """`fd:NAME` goes on being called NAME."""
+    name = os.fsdecode(address.name)
+    is_named = address.kind is AddressKind.INHERITED and not name.isdigit() and is_name(name)
+    return name if is_named else NAMELESS
 
 
 def _checked(name: str) -> str:

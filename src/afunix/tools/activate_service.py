@@ -33,6 +33,12 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGCONT)
 """To the command itself, as `systemctl reload` has it, and not to what that has started."""
 
+HANG_UP_S = 5.0
+"""A command that ends so soon after SIGHUP did not take it for a wish to reload, so it stops us as well."""
+
+_MEANT_FOR_IT = (signal.SIGUSR1, signal.SIGUSR2)
+"""What somebody sends for the command's sake alone, so that it is worth a word where none runs."""
+
 SIGNALS = (*STOP_SIGNALS, *PASSED_ON)
 
 
@@ -75,7 +81,7 @@ class ActivateService:
         drain_s: float | None = None,
         tell: Callable[[Happening], None] = lambda happening: None,
     ) -> None:
-        """`is_eager`: start at once, and again after an end that was no good one. `drain_s`: how long a command may take
+        """`is_eager`: start at once, and again when it has failed. `drain_s`: how long a command may take
         to end at a stop; None: as long as it takes.
         """
         self._command = command
@@ -96,7 +102,7 @@ class ActivateService:
         self._restarts = Restarts()
         self._timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
-        self._was_hung_up = False
+        self._hung_up_at = float("-inf")
 
     def run(self, on_ready: Callable[[], None], take_signals: Callable[[], object]) -> ActivateResult:
         """To the end. `take_signals()` lets those come that waited until somebody listens."""
@@ -109,7 +115,7 @@ class ActivateService:
             if self._is_eager:
                 self._start("--now")
             else:
-                self._wait()
+                self._wait_for()
             self._loop.run_forever()
         finally:
             self._close()
@@ -117,8 +123,8 @@ class ActivateService:
 
     # Waiting and starting
 
-    def _wait(self) -> None:
-        """For whoever comes to a listener that is not shut down."""
+    def _wait_for(self, cause: str = "") -> None:
+        """For whoever comes to a listener that is not shut down. There is no `cause` for that."""
         for listener in self._listeners:
             if not is_shut_down(listener.fd):
                 self._queues.add(listener.fd, listener)
@@ -135,21 +141,19 @@ class ActivateService:
 
     def _start(self, cause: str) -> None:
         fds = [listener.fd for listener in self._listeners]
+        now = self._loop.time()
         try:
             pid = self._command.start_with(fds, self._environment)
         except OSError as error:
-            self._restarts = self._restarts.after_end(self._loop.time(), 0.0, is_good=False)
-            pause_s = self._restarts.pause_s
-            self._tell(NotBegun(self._command.path, error.errno or 0, error.strerror or str(error), pause_s))
-            self._later(pause_s, self._start if self._is_eager else lambda cause: self._wait(), cause)
+            self._restarts = self._restarts.after_end(now, 0.0, is_good=False)
+            reason, pause_s = error.strerror or str(error), self._restarts.pause_s
+            self._tell(NotBegun(self._command.path, error.errno or 0, reason, pause_s))
+            self._go_on(has_failed=True)
             return
         # There is room for it: as many descriptors were needed to start the process.
-        self._child = _Child(pid, os.pidfd_open(pid), self._loop.time())
+        self._child = _Child(pid, os.pidfd_open(pid), now)
         self._forget_child = watch_process(self._loop, self._child.pidfd, self._on_end)
         self._tell(Begun(pid, self._command.path, cause))
-
-    def _later(self, pause_s: float, act: Callable[[str], None], cause: str) -> None:
-        self._timer = self._loop.call_later(pause_s, act, cause)
 
     # Its end
 
@@ -158,25 +162,28 @@ class ActivateService:
         began_at, pid = self._child.began_at, self._child.pid
         code = self._reap(self._child)
         now = self._loop.time()
-        self._restarts = self._restarts.after_end(now, now - began_at, is_good=code == 0)
-        is_hung_up = self._was_hung_up and code == -signal.SIGHUP
-        pause_s = self._restarts.pause_s
+        is_hung_up = now - self._hung_up_at < HANG_UP_S
         is_over = all(is_shut_down(listener.fd) for listener in self._listeners)
-        is_wanted = self._is_stopping or is_hung_up or (is_over and code == 0)
-        self._tell(Over(pid, code, now - began_at, pause_s, is_wanted))
-        if self._is_stopping:
-            self._finish()
-        elif is_hung_up:
+        is_last = self._is_stopping or is_hung_up or is_over
+        self._restarts = self._restarts.after_end(now, now - began_at, is_good=code == 0)
+        self._tell(Over(pid, code, now - began_at, 0.0 if is_last else self._restarts.pause_s, is_last))
+        if is_hung_up and not self._is_stopping:
             self._begin_stop(signal.SIGHUP)
-        elif is_over:
-            self._result.cause = Cause.OWN_REASON
+        elif is_last:
+            self._result.cause = Cause.SIGNAL if self._is_stopping else Cause.OWN_REASON
             self._finish()
-        elif code and self._is_eager:
-            self._later(pause_s, self._start, "it has failed")
-        elif pause_s:
-            self._later(pause_s, lambda cause: self._wait(), "")
         else:
-            self._wait()
+            self._go_on(has_failed=code != 0)
+
+    def _go_on(self, *, has_failed: bool) -> None:
+        again: Callable[[str], None] = self._wait_for
+        cause = ""
+        if has_failed and self._is_eager:
+            again, cause = self._start, "it has failed"
+        if self._restarts.pause_s:
+            self._timer = self._loop.call_later(self._restarts.pause_s, again, cause)
+        else:
+            again(cause)
 
     def _reap(self, child: _Child) -> int:
         """Wait for it and forget it; how it ended, as `os.waitstatus_to_exitcode` has it."""
@@ -194,20 +201,21 @@ class ActivateService:
         elif self._is_stopping:
             self._result.signal_number = number
             self._result.is_forced = True
-            self._kill()
+            self._cut_short()
         else:
             self._begin_stop(number)
 
     def _pass_on(self, number: signal.Signals) -> None:
         if self._child is not None:
-            os.kill(
-                self._child.pid, number
-            )  # it is ours until we have waited for it, and its pid nobody else's
-            self._was_hung_up |= number == signal.SIGHUP
+            # It was not waited for yet, so its pid is nobody else's.
+            is_permitted = _may(lambda: os.kill(self._pid, number))
+            self._tell(Signalled(number, self._pid, is_permitted))
+            if number == signal.SIGHUP:
+                self._hung_up_at = self._loop.time()
         elif number == signal.SIGHUP:
             self._begin_stop(number)
-            return
-        self._tell(Signalled(number, 0 if self._child is None else self._child.pid))
+        elif number in _MEANT_FOR_IT:
+            self._tell(Signalled(number, 0))
 
     def _begin_stop(self, number: signal.Signals) -> None:
         """The names go at once, for a successor; the queues stay open to the command until it has ended."""
@@ -220,23 +228,27 @@ class ActivateService:
         if self._child is None:
             self._finish()
             return
-        self._tell(Signalled(number, self._child.pid))
-        self._signal_group(number)
+        self._tell(Signalled(number, self._child.pid, self._signal_group(number)))
         if self._drain_s is not None:
             self._timer = self._loop.call_later(self._drain_s, self._cut)
 
     def _cut(self) -> None:
         self._result.is_cut = True
-        self._kill()
+        self._cut_short()
 
-    def _kill(self) -> None:
-        self._signal_group(signal.SIGKILL)
+    def _cut_short(self) -> None:
+        """Its end by SIGKILL is waited for, unless we may not kill it: then it is left behind."""
+        if not self._signal_group(signal.SIGKILL):
+            self._tell(Signalled(signal.SIGKILL, self._pid, is_permitted=False))
+            self._loop.stop()
 
-    def _signal_group(self, number: signal.Signals) -> None:
-        """The command and all that it has started: a shell's pipeline is several processes."""
-        if self._child is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._child.pid, number)
+    @property
+    def _pid(self) -> int:
+        return 0 if self._child is None else self._child.pid
+
+    def _signal_group(self, number: signal.Signals) -> bool:
+        """The command and all that it has started: a shell's pipeline is several processes. False: we may not."""
+        return self._child is None or _may(lambda: os.killpg(self._pid, number))
 
     def _finish(self) -> None:
         """No command runs, and none will."""
@@ -269,7 +281,19 @@ class ActivateService:
         self._stop_timer()
         self._manager.close()
         self._queues.close()
-        if self._child is not None:
-            self._kill()
+        if self._child is not None and self._signal_group(signal.SIGKILL):
             self._reap(self._child)
+        elif self._child is not None:
+            self._forget_child()
+            os.close(self._child.pidfd)
         self._unlink()
+
+
+def _may(send: Callable[[], None]) -> bool:
+    """False: the command is another user's by now (EPERM), such as with sudo(8)."""
+    try:
+        with suppress(ProcessLookupError):
+            send()
+    except PermissionError:
+        return False
+    return True

@@ -8,18 +8,30 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..kernel import names
 from ..kernel.channel import Channel
 from ..kernel.exit_code import words_of
-from ..kernel.listener import Listener
 from ..kernel.spawning import Command
 from ..model.address import Address
 from ..model.client_environment import Caller, Dialect, Host, describe, without_ours
-from ..model.events import Closed, CommandEnded, CommandFailed, CommandStarted, Observer
+from ..model.errors import errno_name
+from ..model.escaping import quote
+from ..model.events import (
+    AcceptPaused,
+    AcceptResumed,
+    Closed,
+    CommandEnded,
+    CommandFailed,
+    CommandStarted,
+    Observer,
+)
 from ..model.framing import PieceEnd
 from ..sinks.commands import Commands
+
+CALM_S = 5.0
+"""How long it takes until a shortage of processes counts as over."""
 
 MAX_COMMANDS = 1000
 """Processes at a time where nobody has said how many: a client costs one, and not a descriptor only."""
@@ -32,13 +44,12 @@ class ClientCommands(Commands):
         self,
         command: Command,
         loop: asyncio.AbstractEventLoop,
-        listeners: Sequence[Listener],
         *,
         limit: int,
         dialect: Dialect | None,
         on_finished: Callable[[Channel, PieceEnd], None],
-        on_shortage: Callable[[OSError], None],
-        on_relief: Callable[[], None],
+        hold: Callable[[], None],
+        let_go: Callable[[], None],
         observer: Observer | None,
         alerts: Observer | None,
     ) -> None:
@@ -51,26 +62,27 @@ class ClientCommands(Commands):
             on_started=self._on_child,
             on_ended=self._on_child_ended,
             on_failure=self._on_no_child,
-            on_shortage=on_shortage,
-            on_relief=on_relief,
+            on_shortage=self._on_no_process,
+            on_relief=self._on_process,
         )
         self._path = command.path
         self._dialect = dialect
         self._observer = observer
         self._alerts = alerts
+        self._hold = hold
+        self._let_go = let_go
+        self._shortage = Shortage(loop, alerts)
         self._host = Host(os.getpid(), os.geteuid(), os.getegid())
         self._inherited = without_ours(os.environb)
-        # A path too long for the kernel is bound by another name, which nobody could connect to.
-        self._addresses = {listener.socket.getsockname(): str(listener.address) for listener in listeners}
         self._of_user: Counter[int] = Counter()
 
     def _environment(self, channel: Channel) -> dict[bytes, bytes]:
+        assert channel.names is not None, "its acceptor knows them"
         peer = channel.peer
-        local = channel.socket.getsockname()
-        theirs = channel.socket.getpeername()
+        bound_to, theirs = channel.names
         caller = Caller(
             connection=channel.connection,
-            local_address=self._addresses.get(local) or str(Address.from_kernel(local)),
+            local_address=str(bound_to),
             peer_address=str(Address.from_kernel(theirs)) if theirs else "",
             peer=peer,
             user=(names.user_name(peer.uid) or "") if peer.is_known else "",
@@ -95,5 +107,52 @@ class ClientCommands(Commands):
 
     def _on_no_child(self, channel: Channel, error: OSError) -> None:
         if self._alerts is not None:
-            reason = f"{self._path}: {error.strerror or error}"
+            reason = f"{quote(self._path)}: {error.strerror or error}"
             self._alerts(CommandFailed(channel.fd, channel.connection, error.errno or 0, reason))
+
+    def _on_no_process(self, error: OSError) -> None:
+        self._hold()
+        self._shortage.begin(error)
+
+    def _on_process(self) -> None:
+        self._let_go()
+        self._shortage.end()
+
+    def close(self) -> None:
+        self._shortage.close()
+        super().close()
+
+
+class Shortage:
+    """Processes that cannot be had: told once, and its end when none has come for CALM_S. With commands that live shortly
+    one comes and goes with each.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, alerts: Observer | None) -> None:
+        self._loop = loop
+        self._alerts = alerts
+        self._was_told = False
+        self._calm: asyncio.TimerHandle | None = None
+
+    def begin(self, error: OSError) -> None:
+        self.close()
+        if self._was_told or self._alerts is None:
+            return
+        self._was_told = True
+        why = f"no process can be started: {error.strerror or error} ({errno_name(error.errno)})"
+        self._alerts(AcceptPaused(-1, error.errno or 0, why))
+
+    def end(self) -> None:
+        self.close()
+        self._calm = self._loop.call_later(CALM_S, self._tell_end)
+
+    def _tell_end(self) -> None:
+        self._was_told = False
+        if self._alerts is not None:
+            self._alerts(AcceptResumed(-1))
+
+    def close(self) -> None:
+        """Look no further ahead."""
+        if self._calm is not None:
+            self._calm.cancel()
+            self._calm = None

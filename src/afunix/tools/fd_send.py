@@ -103,7 +103,8 @@ class _Sending:
                 f"{quote(self._name)} has made no room for the message within {limit} (--timeout)"
             ) from None
         except OSError as error:
-            raise explain(error, self._name, self._fds, len(data)) from None
+            sent, most = self._channel.bytes_sent, self._channel.max_record_bytes()
+            raise explain(error, self._name, self._fds, len(data), sent=sent, most=most) from None
 
     def _send_bytes(self, data: bytes) -> None:
         if not data:

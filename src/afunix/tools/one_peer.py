@@ -98,11 +98,11 @@ def listening(meeting: Meeting, watchers: Watchers) -> Iterator[Listener]:
     """The socket that others come to; when this is left it is closed, and its path removed.
 
     Raises:
-        AfunixError: as `open_listeners`; WrongTypeError: datagrams, for which nobody can be waited to be sent any.
+        AfunixError: as `open_listeners`; WrongTypeError: a dgram socket, where somebody is to be sent something.
     """
     (listener,) = open_listeners(
         [meeting.address],
-        socket_type=meeting.socket_type or _usual_type(meeting.address),
+        socket_type=meeting.socket_type,
         ownership=meeting.ownership,
         backlog=meeting.backlog,
         configure=ask_for_credentials if meeting.socket_type == "dgram" else lambda sock: None,
@@ -124,11 +124,6 @@ def listening(meeting: Meeting, watchers: Watchers) -> Iterator[Listener]:
         yield listener
     finally:
         listener.close()
-
-
-def _usual_type(address: Address) -> str | None:
-    """An inherited socket is what it is."""
-    return None if address.kind is AddressKind.INHERITED else "stream"
 
 
 def first_client(

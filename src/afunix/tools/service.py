@@ -104,12 +104,11 @@ class Service:
         return ClientCommands(
             command,
             self._loop,
-            self._listeners,
             limit=limit,
             dialect=self._settings.dialect,
             on_finished=lambda channel, end: self._release(channel),
-            on_shortage=lambda error: self._acceptor.hold(error),
-            on_relief=lambda: self._acceptor.let_go(),
+            hold=lambda: self._acceptor.hold(),
+            let_go=lambda: self._acceptor.let_go(),
             observer=self._observer,
             alerts=self._alerts,
         )

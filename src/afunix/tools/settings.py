@@ -37,9 +37,9 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """The options of `serve`. `command` is for EXEC, with whose names `dialect` says; with `handed_over_as` it gets its client
-    as a service does (LISTEN_FDS), under that name, and not on its 0 and 1. `stream_only` names those given that mean
-    nothing to datagrams.
+    """The options of `serve`. `command` is for EXEC, with whose names `dialect` says; with `handed_over_as` it gets its
+    client as a service does (LISTEN_FDS), under that name, and not on its 0 and 1. `stream_only` names those given that
+    mean nothing to datagrams.
     """
 
     addresses: tuple[Address, ...]
