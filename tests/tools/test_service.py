@@ -46,7 +46,7 @@ def test_the_sink_fits_the_sockets_and_the_use(
     listener = Listener.open(Address.parse(f"{sock_dir}/s"), type_word)
     loop = asyncio.new_event_loop()
     try:
-        service = Service(ServeSettings((), use=use), [listener], loop, 10, None, None)
+        service = Service(ServeSettings((), use=use), [listener], loop, 10, None, None, None)
         assert type(service._sink) is kind
         service._close()
     finally:
@@ -58,7 +58,7 @@ def test_a_service_that_is_stopped_before_its_first_turn_ends_cleanly(sock_dir: 
     listener = Listener.open(Address.parse(f"{sock_dir}/s"))
     loop = asyncio.new_event_loop()
     try:
-        service = Service(ServeSettings(()), [listener], loop, 10, None, None)
+        service = Service(ServeSettings(()), [listener], loop, 10, None, None, None)
         result = service.run(lambda listeners: service._begin_stop(Cause.TIMEOUT, "--timeout"), lambda: None)
         assert (result.cause, result.bytes_lost, result.connected) == (Cause.TIMEOUT, 0, 0)
     finally:
@@ -78,7 +78,7 @@ class Quiet:
 def service_on(sock_dir: str, **options: Any) -> Iterator[tuple[Service, asyncio.AbstractEventLoop]]:
     listener = Listener.open(Address.parse(f"{sock_dir}/s"))
     loop = asyncio.new_event_loop()
-    service = Service(ServeSettings((), **options), [listener], loop, 10, None, None)
+    service = Service(ServeSettings((), **options), [listener], loop, 10, None, None, None)
     try:
         yield service, loop
     finally:
@@ -148,7 +148,7 @@ def test_what_an_observer_is_told_of_who_was_turned_away_is_a_whole_life(sock_di
     listener = Listener.open(Address.parse(f"{sock_dir}/s"))
     loop = asyncio.new_event_loop()
     with socket.socket(socket.AF_UNIX) as client, closing(loop), closing(listener):
-        service = Service(ServeSettings(()), [listener], loop, 10, observe, None)
+        service = Service(ServeSettings(()), [listener], loop, 10, None, observe, None)
         client.connect(f"{sock_dir}/s")
         client.send(b"unheard")
         assert service._stop._turn_away_queued() == TurnedAway(0, clients=1, is_certain=True, sent=7)
