@@ -305,3 +305,43 @@ IDLE_RELAYS = (
     _PROXYD,
     _EPOLL_RELAY,
 )
+
+_NOTHING = "{c}/nothing"
+
+EXECUTORS = (
+    _ours("afunix --exec", f"{{afunix}} serve -q --exec {{sock}} -- {_NOTHING}"),
+    Contender(
+        "s6-ipcserver", Role.PEER, f"s6-ipcserver -c 1000 -C 1000 {{sock}} {_NOTHING}", program="s6-ipcserver"
+    ),
+    Contender(
+        "unixserver", Role.PEER, f"unixserver -q -c 1000 -b 4096 {{sock}} {_NOTHING}", program="unixserver"
+    ),
+    Contender(
+        "socat EXEC",
+        Role.PEER,
+        f"socat UNIX-LISTEN:{{sock}},fork,backlog=4096 EXEC:{_NOTHING}",
+        program="socat",
+        share=1 / 2,
+    ),
+    Contender(
+        "systemd-socket-activate",
+        Role.PEER,
+        f"systemd-socket-activate --accept --inetd --listen={{sock}} {_NOTHING}",
+        program="systemd-socket-activate",
+    ),
+    *(
+        Contender(
+            f"C {how}, {threads} threads, no clients",
+            Role.LIMIT,
+            "",
+            f"{{c}}/spawn {word} {threads} {_NOTHING}",
+        )
+        for how, word, threads in (
+            ("posix_spawn", "spawn", 2),
+            ("posix_spawn", "spawn", 8),
+            ("vfork", "vfork", 8),
+            ("fork", "fork", 2),
+        )
+    ),
+)
+"""A command for each client, which ends at once; the limits only start it and wait for it."""

@@ -43,6 +43,7 @@ PARTS = {
     "looking": ("Looking: ls and check", "list check"),
     "relay": ("Between: relay", "relay"),
     "tap": ("Looking inside: tap", "tap"),
+    "exec": ("A command for each client: serve --exec", "exec"),
 }
 """Parts of the document that are measured by themselves: the title, and the scenarios."""
 
@@ -91,6 +92,7 @@ _VERSIONS = (
     ("Redis", "redis-server --version", r"v=(\S+)"),
     ("PostgreSQL", "psql --version", r"PostgreSQL\) (\S+)"),
     ("s6", "dpkg-query -W -f ${Version} s6", r"^(\d[\d.]*)"),
+    ("ucspi-unix", "dpkg-query -W -f ${Version} ucspi-unix", r"^(\d[\d.]*)"),
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench import bulk, contenders, crowd, databases, looking, relays, startup
+from bench import bulk, commands, contenders, crowd, databases, looking, relays, startup
 from bench.bulk import Sample, Stdout
 from bench.contenders import Contender
 from bench.workplace import Workplace
@@ -70,6 +70,8 @@ _PROXYD = "systemd-socket-proxyd"
 _SOCAT_262144 = "socat -b262144"
 _NOISE = 0.95
 _CLICK = "python -c 'import click'"
+_S6 = "s6-ipcserver"
+_SPAWN = "C posix_spawn, 2 threads, no clients"
 
 
 def _at_least(factor: float) -> str:
@@ -333,5 +335,23 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
         (_best_peer(1, "per_s"),),
         _EPOLL_RELAY,
+    ),
+    Scenario(
+        "exec",
+        "a command for each client, which ends at once, 8 clients at a time",
+        contenders.EXECUTORS,
+        commands.visits,
+        (
+            Column("per_s", "connections/s", decimals=0),
+            Column(
+                "cpu_us", "CPU, µs a connection, the command's included", higher_is_better=False, decimals=0
+            ),
+        ),
+        (
+            Goal(f"≥ 1.3 × {_S6}", "per_s", 1.3, (_S6,), "afunix --exec"),
+            Goal("≥ 2 × socat EXEC", "per_s", 2, ("socat EXEC",), "afunix --exec"),
+            Goal("≥ systemd-socket-activate", "per_s", 1, ("systemd-socket-activate",), "afunix --exec"),
+        ),
+        _SPAWN,
     ),
 )

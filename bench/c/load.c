@@ -3,6 +3,7 @@
  *   load SOCKET tagged CLIENTS LINES_EACH                 the verification pass, in pieces of odd sizes
  *   load SOCKET messages CLIENTS COUNT_EACH               that many separate writes of 64 bytes
  *   load SOCKET short CLIENTS COUNT_EACH                  connect, 64 bytes, end, wait for the close; again
+ *   load SOCKET visits CLIENTS COUNT_EACH                 connect, wait for the server's close; again
  *   load SOCKET echo CLIENTS ROUNDS_EACH                  64 bytes there and back, all clients at once
  *   load SOCKET idle CLIENTS                              connect, print "ready", wait for the end of STDIN
  * Prints "START END", both in nanoseconds of the monotonic clock: the release, and when the last client was done. */
@@ -83,6 +84,18 @@ static void come_and_go(int number)
 		int server = connect_to(path);
 		write_all(server, pattern + LINE - MESSAGE, MESSAGE);
 		shutdown(server, SHUT_WR);
+		while (read(server, rest, sizeof rest) > 0)
+			;
+		close(server);
+	}
+}
+
+static void visit(int number)
+{
+	(void)number;
+	char rest[MESSAGE];
+	for (long i = 0; i < amount; i++) {
+		int server = connect_to(path);
 		while (read(server, rest, sizeof rest) > 0)
 			;
 		close(server);
@@ -189,11 +202,13 @@ int main(int argc, char **argv)
 		in_parallel(send_messages);
 	else if (strcmp(mode, "short") == 0)
 		in_parallel(come_and_go);
+	else if (strcmp(mode, "visits") == 0)
+		in_parallel(visit);
 	else if (strcmp(mode, "echo") == 0)
 		echo();
 	else if (strcmp(mode, "idle") == 0)
 		idle();
 	else
-		usage("lines, tagged, messages, short, echo or idle");
+		usage("lines, tagged, messages, short, visits, echo or idle");
 	return 0;
 }

@@ -140,6 +140,16 @@ def test_shortage_is_a_warning_with_the_next_step(capfd: Captured) -> None:
     )
 
 
+def test_shortage_of_processes_has_its_own_next_step(capfd: Captured) -> None:
+    narration, _ = narrate()
+    narration.alert(AcceptPaused(-1, 11, "no process can be started (EAGAIN)"))
+    assert capfd.readouterr().err == (
+        "afunix: warning: accepting no clients for now: no process can be started (EAGAIN);"
+        " they wait in the backlog\n"
+        "afunix: hint: 'ulimit -u' sets how many processes a user may have, pids.max how many a cgroup\n"
+    )
+
+
 def test_limit_of_ours_is_a_note(capfd: Captured) -> None:
     for narration, words in (
         (narrate()[0], ""),

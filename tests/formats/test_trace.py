@@ -37,6 +37,11 @@ LINES: list[tuple[events.Event, str]] = [
         events.ResetPassedOn(5, 1, 6, errno.ECONNRESET, True),
         "setsockopt(5, SO_LINGER, 0)  the other end, 6, broke (ECONNRESET): reset",
     ),
+    (
+        events.CommandStarted(5, 1, 4122, "/bin/a b\n", (0, 1)),
+        'execve("/bin/a b^J") in 4122, whose 0 and 1 is 5',
+    ),
+    (events.CommandEnded(-1, 1, 4122, 3, "exit status 3"), "waitpid(4122) = 4122, exit status 3"),
     (events.Connected(3, PATH), 'connect(3, "/run/app.sock")'),
     (events.BytesRead(5, 6), "read(5) = 6"),
     (events.BytesRead(5, 0), "read(5) = 0 (end of file)"),

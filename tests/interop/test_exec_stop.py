@@ -26,6 +26,7 @@ from tests.program import PATIENCE_S, ended
 from tests.servers import read_all
 
 GRACE_S = 2.0
+STUBBORN = "trap '' TERM; echo $$; while :; do sleep 1; done"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -77,25 +78,23 @@ def test_after_the_grace_comes_sigterm_for_all_that_it_has_started(user: User, p
 
 
 def test_who_does_not_take_sigterm_is_killed(user: User, place: str) -> None:
-    with script(user, f"{place}/s", "trap '' TERM; echo $$; while :; do sleep 1; done") as serve:
-        with connected(f"{place}/s") as client:
-            pid = int(client.makefile().readline())
-            started = time.monotonic()
-            assert serve.stop().status == 8
-            assert GRACE_S < time.monotonic() - started < 10
-            assert not is_alive(pid)
+    with script(user, f"{place}/s", STUBBORN) as serve, connected(f"{place}/s") as client:
+        pid = int(client.makefile().readline())
+        started = time.monotonic()
+        assert serve.stop().status == 8
+        assert GRACE_S < time.monotonic() - started < 10
+        assert not is_alive(pid)
 
 
 def test_a_second_signal_ends_all_at_once(user: User, place: str) -> None:
-    with script(user, f"{place}/s", "trap '' TERM; echo $$; while :; do sleep 1; done") as serve:
-        with connected(f"{place}/s") as client:
-            pid = int(client.makefile().readline())
-            started = time.monotonic()
-            serve.send(signal.SIGTERM)
-            serve.wait_stopping()
-            assert serve.stop().status == -signal.SIGTERM
-            assert time.monotonic() - started < GRACE_S
-            assert not is_alive(pid)
+    with script(user, f"{place}/s", STUBBORN) as serve, connected(f"{place}/s") as client:
+        pid = int(client.makefile().readline())
+        started = time.monotonic()
+        serve.send(signal.SIGTERM)
+        serve.wait_stopping()
+        assert serve.stop().status == -signal.SIGTERM
+        assert time.monotonic() - started < GRACE_S
+        assert not is_alive(pid)
     assert litter(place) == []
 
 
@@ -165,6 +164,17 @@ def test_a_command_that_is_not_there_is_told_before_anybody_connects(user: User,
         end_of_it = serve.end()
     assert (end_of_it.status, len(end_of_it.err.splitlines())) == (1, 2)
     assert litter(place) == []
+
+
+def test_a_command_in_a_closed_directory_is_not_called_absent(user: User, place: str) -> None:
+    if user.uid == 0:
+        pytest.skip("nothing is closed to root")
+    os.mkdir(f"{place}/closed", 0)
+    with serving(user, f"{place}/s", f"{place}/closed/program", must_start=False) as serve:
+        end_of_it = serve.end()
+    assert end_of_it.status == 5
+    assert f"'{place}/closed/program' cannot be reached (EACCES)" in end_of_it.err
+    assert f"hint: namei -l {place}/closed/program" in end_of_it.err
 
 
 def test_a_command_that_is_removed_meanwhile(user: User, place: str) -> None:
@@ -261,12 +271,15 @@ def test_who_could_never_be_served_is_counted_at_the_stop(user: User, place: str
     alone = User("alone", 65529)
     os.chown(place, alone.uid, -1)
     limited = [require("bash"), "-c", 'ulimit -u 1; exec "$@"', "sh"]
-    with serving(alone, f"{place}/s", "/bin/cat", prefix=limited) as serve:
-        with connected(f"{place}/s") as one, connected(f"{place}/s") as two:
-            one.sendall(b"123")
-            two.sendall(b"45")
-            until(lambda: "no process can be started" in serve.err(), "it is told")
-            end_of_it = serve.stop()
+    with (
+        serving(alone, f"{place}/s", "/bin/cat", prefix=limited) as serve,
+        connected(f"{place}/s") as one,
+        connected(f"{place}/s") as two,
+    ):
+        one.sendall(b"123")
+        two.sendall(b"45")
+        until(lambda: "no process can be started" in serve.err(), "it is told")
+        end_of_it = serve.stop()
     assert end_of_it.status == 8
     assert "5 bytes could not be handed on before the end" in end_of_it.err
 

@@ -17,7 +17,7 @@ def test_the_child_reads_what_is_there_and_then_the_end() -> None:
         identity = identity_of(near.fileno())
         near.close()
         far.sendall(b"all of it")
-        assert end_input(child.pid, identity)
+        assert end_input(child.pid, 0, identity)
         with pytest.raises(BrokenPipeError):
             far.sendall(b"more")
         assert child.communicate()[0] == b"all of it"
@@ -27,7 +27,7 @@ def test_another_input_is_left_alone() -> None:
     near, far = socket.socketpair()
     one, other = socket.socketpair()
     with near, far, one, other, subprocess.Popen(["cat"], stdin=one) as child:
-        assert not end_input(child.pid, identity_of(near.fileno()))
+        assert not end_input(child.pid, 0, identity_of(near.fileno()))
         other.sendall(b"")
         assert child.poll() is None
         other.close()
@@ -39,5 +39,5 @@ def test_a_child_that_has_ended_has_no_input() -> None:
     with near, far:
         child = subprocess.Popen(["true"], stdin=near)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert not end_input(child.pid, identity_of(near.fileno()))
+        assert not end_input(child.pid, 0, identity_of(near.fileno()))
         child.wait()

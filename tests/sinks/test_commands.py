@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -128,6 +129,37 @@ def test_nobody_is_left_behind(loop: asyncio.AbstractEventLoop) -> None:
         assert client.recv(99) == b""
     assert served.ended == [(1, -9)]
     assert served.finished == [1]
+
+
+def test_who_begins_after_the_grace_is_told_as_well(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "GRACE_S", 0.1)
+    served = Served(loop, "sleep", "100", limit=1)
+    with served.join(1), served.join(2), served.join(3):
+        served.sink.end_conversations()
+        served.wait_for_the_end()
+    assert served.ended == [(1, -15), (2, -15), (3, -15)]
+    served.sink.close()
+
+
+def test_who_has_become_somebody_else_is_left_and_counted(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Served(loop, "sleep", "100")
+
+    def refuse(group: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, "no")
+
+    with served.join():
+        (pid,) = served.sink.children
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "killpg", refuse)
+            served.sink._tell_all()
+            served.sink.close()
+    assert served.sink.cut == 1
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def test_a_client_without_a_process_is_closed(loop: asyncio.AbstractEventLoop, sock_dir: str) -> None:

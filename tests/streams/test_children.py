@@ -73,3 +73,12 @@ def test_closing_waits_for_those_that_are_left(loop: asyncio.AbstractEventLoop) 
     assert ended == [pid]
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)
+
+
+def test_who_is_forgotten_is_not_waited_for(loop: asyncio.AbstractEventLoop) -> None:
+    children = Children(loop, lambda pid, status: None)
+    pid = start("true")
+    children.add(pid)
+    children.forget(pid)
+    children.close()
+    assert os.waitpid(pid, 0)[0] == pid

@@ -89,7 +89,9 @@ def _message(call: str, event: events.DescriptorsReceived | events.DescriptorsSe
 
 
 def _spawn(event: events.CommandStarted) -> str:
-    return f'posix_spawn("{escape(event.path)}") = {event.pid}  {event.fd} is its 0 and 1'
+    """Made by posix_spawn(3) or by fork(2); what it becomes is the same."""
+    numbers = " and ".join(map(str, event.numbers))
+    return f'execve("{escape(event.path)}") in {event.pid}, whose {numbers} is {event.fd}'
 
 
 def _failed(event: events.CallFailed) -> str:

@@ -29,6 +29,8 @@ _ERRNO_BYTES = 16
 class ActivatedCommand(Command):
     """What is started with sockets of these `names`, one each (LISTEN_FDNAMES)."""
 
+    numbers = (FIRST_FD,)
+
     def __init__(self, argv: Sequence[str], soft_limit: int | None = None, *, names: Sequence[str]) -> None:
         """As `Command`. Each is a name as in `model.descriptor_names`; that is its giver's to see to."""
         super().__init__(argv, soft_limit)

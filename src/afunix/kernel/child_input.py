@@ -15,7 +15,6 @@ from contextlib import closing
 from .wrapping import as_plain_socket, as_socket
 
 _PIDFD_GETFD = 438  # the same on every architecture, as all calls since Linux 5.0
-_STDIN = 0
 
 
 def identity_of(fd: int) -> tuple[int, int]:
@@ -24,14 +23,14 @@ def identity_of(fd: int) -> tuple[int, int]:
     return file.st_dev, file.st_ino
 
 
-def end_input(pid: int, identity: tuple[int, int]) -> bool:
-    """Refuse the client of child `pid` more than it has sent by now: SHUT_RD on the socket that is the child's STDIN, if
-    that is `identity`'s. Its client's next write fails with EPIPE, and the child reads what is there, then the end.
+def end_input(pid: int, number: int, identity: tuple[int, int]) -> bool:
+    """Refuse the client of child `pid` more than it has sent by now: SHUT_RD on the socket that is the child's descriptor
+    `number`, if that is `identity`'s. Its client's next write fails with EPIPE, and the child reads what is there, then the end.
 
-    `pid` must not have been waited for. False: that could not be done, or STDIN is something else by now.
+    `pid` must not have been waited for. False: that could not be done, or the descriptor is something else by now.
     """
     try:
-        borrowed = _copy_of(pid, _STDIN)
+        borrowed = _copy_of(pid, number)
     except OSError:
         return False
     if identity_of(borrowed) != identity:

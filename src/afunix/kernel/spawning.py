@@ -24,7 +24,9 @@ _LONGEST_FIRST_LINE = 256  # BINPRM_BUF_SIZE
 
 
 class Command:
-    """What is started for each client. `path` is found once, so that a wrong name is told before anybody waits."""
+    """What is started for each client, with the socket as its descriptors `numbers`. `path` is found once, so that a wrong name is told before anybody waits."""
+
+    numbers: tuple[int, ...] = (0, 1)
 
     def __init__(self, argv: Sequence[str], soft_limit: int | None = None) -> None:
         """`soft_limit` of descriptors for the child; None: ours. Signals that are ignored from now on are so there, too.

@@ -230,11 +230,13 @@ class HostTrusted(Event):
 
 @dataclass(frozen=True, slots=True)
 class CommandStarted(Event):
-    """The client has a process of its own, `pid`, which runs the program `path` with `fd` as its 0 and 1."""
+    """The client has a process of its own, `pid`, which runs the program `path` with `fd` as its
+    descriptors `numbers`."""
 
     connection: int
     pid: int
     path: str
+    numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

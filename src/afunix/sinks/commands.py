@@ -34,6 +34,9 @@ _SHORTAGE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 class Starter(Protocol):
     """What begins a process: `kernel.spawning.Command`, for one."""
 
+    numbers: tuple[int, ...]
+    """The socket's in the process, the one that it reads from first."""
+
     def start(self, fd: int, environment: dict[bytes, bytes]) -> int:
         """The pid; `fd` stays the caller's. Raises OSError."""
 
@@ -184,7 +187,7 @@ class Commands:
         for channel in self.waiting:
             refuse_more(channel)
         for child in tuple(self.children.values()):
-            end_input(child.pid, child.identity)
+            end_input(child.pid, self._command.numbers[0], child.identity)
         self._grace = self._loop.call_later(GRACE_S, self._tell_all)
 
     def _tell_all(self) -> None:

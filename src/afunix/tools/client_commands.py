@@ -66,6 +66,7 @@ class ClientCommands(Commands):
             on_relief=self._on_process,
         )
         self._path = command.path
+        self._numbers = command.numbers
         self._dialect = dialect
         self._observer = observer
         self._alerts = alerts
@@ -93,7 +94,7 @@ class ClientCommands(Commands):
     def _on_child(self, channel: Channel, fd: int, pid: int) -> None:
         self._of_user[channel.peer.uid] += 1
         if self._observer is not None:
-            self._observer(CommandStarted(fd, channel.connection, pid, self._path))
+            self._observer(CommandStarted(fd, channel.connection, pid, self._path, self._numbers))
             self._observer(Closed(fd))
 
     def _on_child_ended(self, channel: Channel, pid: int, status: int) -> None:
