@@ -27,7 +27,8 @@ def script(user: User, path: str, text: str, *options: str, **others: Any) -> Se
 def exchange(path: str, data: bytes = b"", kind: int = socket.SOCK_STREAM) -> bytes:
     """A client that sends `data` and half-closes; all that it is answered."""
     with connected(path, kind) as client:
-        client.sendall(data)
+        if data:  # the other may have ended already: sending nothing would fail, too
+            client.sendall(data)
         client.shutdown(socket.SHUT_WR)
         return read_all(client)
 

@@ -153,17 +153,36 @@ def test_any_bytes_go_through_it_both_ways(user: User, place: str) -> None:
         assert serve.stop().status == 0
 
 
-def test_its_end_of_output_is_a_half_close(user: User, place: str) -> None:
-    """It closes its STDOUT and goes on reading: the client comes to the end, and what it says later is read."""
-    text = f"echo bye; exec >&-; cat > {place}/later"
-    with script(user, f"{place}/s", text) as serve, connected(f"{place}/s") as client:
-        assert client.recv(99) == b"bye\n"
+def test_its_half_close_is_the_clients_end_of_file(user: User, place: str) -> None:
+    """shutdown(2) by the command, which goes on reading: what the client says later is read."""
+    program = (
+        "import os, socket; s = socket.socket(fileno=0); os.write(1, b'bye'); s.shutdown(socket.SHUT_WR);"
+        f" open('{place}/later', 'wb').write(s.makefile('rb').read()); s.detach()"
+    )
+    command = (python_of(user), "-I", "-c", program)
+    with serving(user, f"{place}/s", *command) as serve, connected(f"{place}/s") as client:
+        assert client.recv(99) == b"bye"
+        assert client.recv(99) == b""
         client.sendall(b"said later")
         client.shutdown(socket.SHUT_WR)
         wait_childless(serve.pid)
         assert serve.stop().status == 0
     with open(f"{place}/later") as file:
         assert file.read() == "said later"
+
+
+def test_the_socket_is_the_commands_alone(user: User, place: str) -> None:
+    """It closes both and lives on: the client has come to the end, for nobody else has it open."""
+    with script(user, f"{place}/s", f"exec <&- >&-; read go < {place}/gate") as serve:
+        os.mkfifo(f"{place}/gate", 0o666)
+        os.chmod(f"{place}/gate", 0o666)
+        with connected(f"{place}/s") as client:
+            assert client.recv(1) == b""
+        assert len(children(serve.pid)) == 1
+        with open(f"{place}/gate", "w") as gate:
+            gate.write("now\n")
+        wait_childless(serve.pid)
+        assert serve.stop().status == 0
 
 
 def test_it_answers_after_the_client_has_half_closed(user: User, place: str) -> None:
@@ -216,7 +235,7 @@ def test_never_more_than_the_limit_and_everybody_is_served(user: User, place: st
     """A thousand at once, and twenty processes."""
     with serving(user, f"{place}/s", "/bin/cat", options=("--max-clients", "20")) as serve:
         clients = []
-        most = 0
+        most, open_before = 0, descriptors(serve.pid)
         for number in range(1000):
             client = connected(f"{place}/s")
             client.sendall(b"%d" % number)
@@ -230,6 +249,7 @@ def test_never_more_than_the_limit_and_everybody_is_served(user: User, place: st
             most = max(most, len(children(serve.pid)))
         assert 1 < most <= 20
         wait_childless(serve.pid)
+        until(lambda: descriptors(serve.pid) <= open_before, "all sockets are closed")
         end = serve.stop()
     assert (end.status, end.err) == (0, "")
 

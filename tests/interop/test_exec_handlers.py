@@ -109,16 +109,15 @@ def test_s6_sudod_runs_what_s6_sudo_asks_for(user: User, place: str) -> None:
 
 
 def test_s6_connlimit_counts_the_connections_of_a_user(user: User, place: str) -> None:
-    handler = ("/usr/bin/env", "IPCCONNMAX=2", require("s6-connlimit"), "/bin/cat")
+    greet = ("/bin/sh", "-c", "echo in; cat")
+    handler = ("/usr/bin/env", "IPCCONNMAX=2", require("s6-connlimit"), *greet)
     with serving(user, f"{place}/s", *handler, options=S6) as serve:
         with connected(f"{place}/s") as one, connected(f"{place}/s") as two:
-            for client in (one, two):
-                client.sendall(b"x")
-                assert client.recv(9) == b"x"
+            assert (one.recv(9), two.recv(9)) == (b"in\n", b"in\n")
             assert exchange(f"{place}/s") == b""  # a third of the same user is sent away
         wait_childless(serve.pid)
-        assert exchange(f"{place}/s", b"again") == b"again"
-        serve.stop()
+        assert exchange(f"{place}/s") == b"in\n"
+        assert serve.stop().status == 0
 
 
 def test_ucspilogd_says_who_logs(user: User, place: str) -> None:

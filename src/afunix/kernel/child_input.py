@@ -25,7 +25,8 @@ def identity_of(fd: int) -> tuple[int, int]:
 
 def end_input(pid: int, number: int, identity: tuple[int, int]) -> bool:
     """Refuse the client of child `pid` more than it has sent by now: SHUT_RD on the socket that is the child's descriptor
-    `number`, if that is `identity`'s. Its client's next write fails with EPIPE, and the child reads what is there, then the end.
+    `number`, if that is `identity`'s. Its client's next write fails with EPIPE, and the child reads what is there, then
+    the end.
 
     `pid` must not have been waited for. False: that could not be done, or the descriptor is something else by now.
     """

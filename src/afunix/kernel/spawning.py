@@ -24,7 +24,9 @@ _LONGEST_FIRST_LINE = 256  # BINPRM_BUF_SIZE
 
 
 class Command:
-    """What is started for each client, with the socket as its descriptors `numbers`. `path` is found once, so that a wrong name is told before anybody waits."""
+    """What is started for each client, with the socket as its descriptors `numbers`. `path` is found once, so that a wrong
+    name is told before anybody waits.
+    """
 
     numbers: tuple[int, ...] = (0, 1)
 
