@@ -143,23 +143,56 @@ def test_who_begins_after_the_grace_is_told_as_well(
     served.sink.close()
 
 
-def test_who_has_become_somebody_else_is_left_and_counted(
+def test_who_has_become_somebody_else_is_left_behind(
     loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = Served(loop, "sleep", "100")
 
-    def refuse(group: int, number: int) -> None:
+    def refuse(pid: int, number: int) -> None:
         raise PermissionError(errno.EPERM, "no")
 
     with served.join():
         (pid,) = served.sink.children
         with monkeypatch.context() as patch:
             patch.setattr(os, "killpg", refuse)
-            served.sink._tell_all()
+            patch.setattr(os, "kill", refuse)
+            served.sink._tell(served.sink.children[pid])
             served.sink.close()
-    assert served.sink.cut == 1
+    assert (served.sink.left, served.sink.cut, served.finished) == ((pid,), 0, [1])
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+
+
+def test_what_a_command_leaves_behind_does_not_outlive_a_stop(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "GRACE_S", 0.1)
+    served = Served(loop, "sh", "-c", "(trap '' TERM; exec sleep 100) & setsid sleep 100 & exit 0")
+    with served.join() as client:
+        served.wait_for_the_end()
+        assert not served.sink.drain()
+        served.sink.end_conversations()
+        served.sink.close()
+        assert client.recv(9) == b""
+    assert served.sink.drain()
+    assert served.ended == [(1, 0)]
+
+
+def test_where_no_copy_is_lent_a_command_comes_to_the_end_too(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "can_end_input", lambda: False)
+    served = Served(loop, "cat")
+    with served.join() as client:
+        client.sendall(b"last")
+        served.sink.end_conversations()
+        with pytest.raises(BrokenPipeError):
+            client.sendall(b"late")
+        assert client.recv(99) == b"last"
+        served.wait_for_the_end()
+        assert client.recv(99) == b""
+    assert served.ended == [(1, 0)]
+    served.sink.close()
 
 
 def test_a_client_without_a_process_is_closed(loop: asyncio.AbstractEventLoop, sock_dir: str) -> None:

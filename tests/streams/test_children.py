@@ -49,11 +49,46 @@ def test_any_number_of_ends_are_told_once_each(loop: asyncio.AbstractEventLoop) 
     assert sorted(code for _, code in ended) == [0] * 20 + [1]
 
 
-def test_a_child_of_others_is_left_to_them(loop: asyncio.AbstractEventLoop) -> None:
-    with subprocess.Popen(["true"]) as other:
-        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
-        assert [code for _, code in ends_of(loop, ("false",), ("true",))] in ([1, 0], [0, 1])
-        assert other.wait() == 0
+def test_those_that_were_there_before_are_never_ended(loop: asyncio.AbstractEventLoop) -> None:
+    with subprocess.Popen(["sleep", "100"]) as other:
+        assert len(ends_of(loop, ("false",), ("true",))) == 2
+        assert other.poll() is None
+        other.kill()
+
+
+def test_what_a_process_leaves_behind_is_ours_to_end(loop: asyncio.AbstractEventLoop) -> None:
+    reader, writer = os.pipe()
+    orphans: list[list[int]] = []
+
+    async def run() -> None:
+        done = asyncio.Event()
+        children = Children(loop, lambda pid, status: done.set())
+        argv = ("sh", "-c", "setsid sleep 100 & exit 0")
+        os.set_inheritable(writer, True)
+        children.add(start(*argv))
+        os.close(writer)
+        await asyncio.wait_for(done.wait(), 20)
+        orphans.append(children.orphans())
+        assert children.close() == []
+        orphans.append(children.orphans())
+
+    loop.run_until_complete(run())
+    assert [len(each) for each in orphans] == [1, 0]
+    with open(reader, "rb") as pipe:
+        assert pipe.read() == b""  # nobody has the other end any more
+
+
+def test_an_orphan_that_ends_is_waited_for(loop: asyncio.AbstractEventLoop) -> None:
+    async def run() -> None:
+        done = asyncio.Event()
+        children = Children(
+            loop, lambda pid, status: None, lambda: None if children.orphans() else done.set()
+        )
+        children.add(start("sh", "-c", "(sleep 0.2; exit 3) & exit 0"))
+        await asyncio.wait_for(done.wait(), 20)
+        children.close()
+
+    loop.run_until_complete(run())
 
 
 def test_they_are_waited_for_where_their_end_was_ignored(loop: asyncio.AbstractEventLoop) -> None:
@@ -73,12 +108,3 @@ def test_closing_waits_for_those_that_are_left(loop: asyncio.AbstractEventLoop) 
     assert ended == [pid]
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)
-
-
-def test_who_is_forgotten_is_not_waited_for(loop: asyncio.AbstractEventLoop) -> None:
-    children = Children(loop, lambda pid, status: None)
-    pid = start("true")
-    children.add(pid)
-    children.forget(pid)
-    children.close()
-    assert os.waitpid(pid, 0)[0] == pid

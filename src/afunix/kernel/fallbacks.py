@@ -5,6 +5,7 @@ the file that uses it asks `is_forced(name)` before it asks the kernel. `all` fo
 
     passrights    SO_PASSRIGHTS, Linux 6.16                         peercred.refuse_descriptors
     peerpidfd     SO_PEERPIDFD, Linux 6.5                           peercred.open_peer_pidfd
+    getfd         pidfd_getfd(2) (refused by some sandboxes)        child_input
     nowait        RWF_NOWAIT on a pipe, Linux 5.15 or so            output
     reopen        opening /proc/self/fd/N again (may be refused)    output, input
     sock_diag     sock_diag(7) (refused by some sandboxes)          socket_table

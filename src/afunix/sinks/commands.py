@@ -5,7 +5,9 @@ place is free when the process has ended, which SIGCHLD tells. There are never m
 that, or while the kernel has no process to give, waits here with its bytes unread.
 
 A stop lets the processes finish first: their clients can send no more (SHUT_RD), so that a command that reads to the end
-comes to it. Who is there after GRACE_S gets SIGTERM, with all that it has started, and at `close` SIGKILL.
+comes to it. Who is there after GRACE_S gets SIGTERM, with all that it has started, and at `close` SIGKILL; so does what
+commands have left behind, wherever it has gone. Where the kernel lends us no copy of their sockets (`kernel.child_input`)
+we keep our own, and a client sees the end only when its process has ended.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from ..kernel.bridged_socket import refuse_more
 from ..kernel.channel import Channel
-from ..kernel.child_input import end_input, identity_of
+from ..kernel.child_input import can_end_input, end_input, identity_of
 from ..model.framing import PieceEnd
 from ..streams.children import Children
 
@@ -55,12 +58,14 @@ class Child:
 
 
 class Commands:
-    """Owns the channels it is given until their process has its copy. `cut` counts the processes that a stop has ended.
+    """Owns the channels it is given until their process has its copy. `cut` counts the processes that a stop has ended, and
+    `left` are the pids of those that it could not, for they have become somebody else's (sudo(8)).
 
-    `environment_of(channel)` is the whole of what the process is told. `on_started(channel, fd, pid)` comes when our copy,
-    which was `fd`, is closed; `on_ended(channel, pid, status)`, with the status as os.waitpid has it, and then
-    `on_finished(channel, end)`, when the process has ended. `on_failure(channel, error)`: there is no process to be had for
-    that client, which is closed. `on_shortage(error)`: there is none to be had for now; `on_relief()`: there is again.
+    `environment_of(channel)` is the whole of what the process is told. `on_started(channel, fd, pid)` comes when it has
+    `fd`, and `on_closed(fd)` when our copy is closed; `on_ended(channel, pid, status)`, with the status as os.waitpid
+    has it, and then `on_finished(channel, end)`, when the process has ended. `on_failure(channel, error)`: there is none to
+    be had for that client, which is closed. `on_shortage(error)`: there is none to be had for now; `on_relief()`: there is
+    again.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Commands:
         environment_of: Callable[[Channel], dict[bytes, bytes]],
         on_finished: Callable[[Channel, PieceEnd], None],
         on_started: Callable[[Channel, int, int], None] = lambda channel, fd, pid: None,
+        on_closed: Callable[[int], None] = lambda fd: None,
         on_ended: Callable[[Channel, int, int], None] = lambda channel, pid, status: None,
         on_failure: Callable[[Channel, OSError], None] = lambda channel, error: None,
         on_shortage: Callable[[OSError], None] = lambda error: None,
@@ -81,12 +87,14 @@ class Commands:
         self.children: dict[int, Child] = {}
         self.waiting: deque[Channel] = deque()
         self.cut = 0
+        self.left: tuple[int, ...] = ()
         self._command = command
         self._loop = loop
         self._limit = limit
         self._environment_of = environment_of
         self._on_finished = on_finished
         self._on_started = on_started
+        self._on_closed = on_closed
         self._on_ended = on_ended
         self._on_failure = on_failure
         self._on_shortage = on_shortage
@@ -97,6 +105,8 @@ class Commands:
         self._unread = 0
         self._retry: asyncio.TimerHandle | None = None
         self._grace: asyncio.TimerHandle | None = None
+        self._keeps_copies = not can_end_input()
+        self._told_orphans: set[int] = set()
         self._ends = Children(loop, self._on_child_end, self._on_quiet)
 
     def on_channel(self, channel: Channel) -> None:
@@ -121,9 +131,17 @@ class Commands:
                 self._on_finished(channel, PieceEnd.EOF)
             return
         self._ends.add(pid)
-        self.children[pid] = Child(pid, channel, identity_of(fd))
-        channel.close()
+        child = self.children[pid] = Child(pid, channel, identity_of(fd))
         self._on_started(channel, fd, pid)
+        if not self._keeps_copies:
+            self._close_copy(channel)
+        if self._is_ending:
+            self._loop.call_later(GRACE_S, self._tell, child)
+
+    def _close_copy(self, channel: Channel) -> None:
+        fd = channel.fd
+        channel.close()
+        self._on_closed(fd)
 
     def _wait_for_better_times(self, channel: Channel, error: OSError) -> None:
         self.waiting.appendleft(channel)
@@ -156,6 +174,8 @@ class Commands:
         self._ended += 1
         if child.was_told and os.WIFSIGNALED(status):
             self.cut += 1
+        if self._keeps_copies:
+            self._close_copy(child.channel)
         self._on_ended(child.channel, child.pid, status)
         self._on_finished(child.channel, PieceEnd.EOF)
 
@@ -187,18 +207,28 @@ class Commands:
         for channel in self.waiting:
             refuse_more(channel)
         for child in tuple(self.children.values()):
-            end_input(child.pid, self._command.numbers[0], child.identity)
-        self._grace = self._loop.call_later(GRACE_S, self._tell_all)
+            if self._keeps_copies:
+                refuse_more(child.channel)
+            else:
+                end_input(child.pid, self._command.numbers[0], child.identity)
+            self._loop.call_later(GRACE_S, self._tell, child)
+        self._grace = self._loop.call_later(GRACE_S, self._tell_orphans)
 
-    def _tell_all(self) -> None:
-        """Also those that come to be later, for clients that had to wait for a process."""
-        for child in tuple(self.children.values()):
-            if not child.was_told:
-                self._signal(child, signal.SIGTERM)
-        self._grace = self._loop.call_later(GRACE_S, self._tell_all)
+    def _tell(self, child: Child) -> None:
+        if self.children.get(child.pid) is child:
+            self._signal(child, signal.SIGTERM)
+
+    def _tell_orphans(self) -> None:
+        """What commands have left behind, each once, and also what they leave behind from now on."""
+        for pid in self._ends.orphans():
+            if pid not in self._told_orphans:
+                self._told_orphans.add(pid)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGTERM)
+        self._grace = self._loop.call_later(GRACE_S, self._tell_orphans)
 
     def drain(self) -> bool:
-        return not self.children and not self.waiting
+        return not self.children and not self.waiting and not self._ends.orphans()
 
     def bytes_written(self) -> int:
         """Processes that have ended: as long as some do, the others are waited for."""
@@ -212,7 +242,7 @@ class Commands:
         return 0.0
 
     def close(self) -> None:
-        """End every process that is left, and wait for it. Only who has become somebody else is left behind, and counted."""
+        """End every process that is left, and wait for it, but for `left`."""
         for timer in (self._retry, self._grace):
             if timer is not None:
                 timer.cancel()
@@ -221,7 +251,9 @@ class Commands:
             channel.close()
             self._on_finished(channel, PieceEnd.EOF)
         for child in self.children.values():
-            if not self._signal(child, signal.SIGKILL):
-                self.cut += 1
-                self._ends.forget(child.pid)
-        self._ends.close()
+            child.was_told = True
+        self.left = tuple(self._ends.close())
+        for child in tuple(self.children.values()):
+            child.channel.close()
+            self._on_finished(child.channel, PieceEnd.EOF)
+        self.children.clear()

@@ -1,7 +1,8 @@
 """Processes that we have started, and their ends: one SIGCHLD for any number of them, wait4(2) for each.
 
-For many that live shortly; a pidfd for each (`process_end`) would cost three calls more. How they begin, and what their end
-means, is not known here.
+For many that live shortly; a pidfd for each (`process_end`) would cost three calls more. What they leave behind becomes
+ours too (`kernel.descendants`): nobody is told of it, but it is waited for, and at a stop it can be ended. How processes
+begin, and what their end means, is not known here.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import os
 import signal
 from collections.abc import Callable
 
+from ..kernel.descendants import adopt_orphans, own_children
+
 
 class Children:
     """`on_ended(pid, status)`, with the status as os.waitpid has it, for each that was `add`ed; then `on_quiet()`, once
-    all that have ended were told. Processes of others are left alone. One at a time, in the main thread's loop.
+    all that have ended were told. One at a time, in the main thread's loop of a process that has no other children but
+    those that it began with (a shell's that became us): they are waited for, and never ended.
     """
 
     def __init__(
@@ -27,6 +31,8 @@ class Children:
         self._loop = loop
         self._on_ended = on_ended
         self._on_quiet = on_quiet
+        self._before = set(own_children())
+        adopt_orphans()
         # Also where it was ignored, for then nobody could be waited for.
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
 
@@ -34,32 +40,48 @@ class Children:
         """In the same turn of the loop in which it was started."""
         self._pids.add(pid)
 
-    def forget(self, pid: int) -> None:
-        """It is not waited for any more."""
-        self._pids.discard(pid)
+    def orphans(self) -> list[int]:
+        """Those that were not `add`ed: what a process has left behind when it ended. A look at all of /proc, so it is for a
+        stop.
+        """
+        if not _has_any():
+            return []
+        return [pid for pid in own_children() if pid not in self._pids and pid not in self._before]
 
-    def close(self) -> None:
-        """Wait for all that are left, which is to be soon: whoever calls this has seen to it."""
+    def close(self) -> list[int]:
+        """End every one that is left, by SIGKILL, and wait for it; those who were ended so and had been `add`ed are told.
+        The pids of those who may not be killed (EPERM: sudo(8)): they are left behind.
+        """
         self._loop.remove_signal_handler(signal.SIGCHLD)
-        for pid in tuple(self._pids):
-            self._wait_for(pid)
+        spared: set[int] = set(self._before)
+        while left := [pid for pid in own_children() if pid not in spared]:  # each may leave others behind
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except PermissionError:
+                    spared.add(pid)
+                else:
+                    self._wait_for(pid)
+        return sorted(spared - self._before)
 
     def _reap(self) -> None:
-        while (pid := _one_that_has_ended()) in self._pids:
+        while pid := _one_that_has_ended():
             self._wait_for(pid)
-        if pid:  # somebody else's, who waits for it: it would come first again and again
-            for pid in tuple(self._pids):
-                self._wait_for(pid, os.WNOHANG)
         self._on_quiet()
 
-    def _wait_for(self, pid: int, options: int = 0) -> None:
-        try:
-            ended, status = os.waitpid(pid, options)
-        except ChildProcessError:  # somebody waited for all there are
-            ended, status = pid, 0
-        if ended:
+    def _wait_for(self, pid: int) -> None:
+        status = os.waitpid(pid, 0)[1]
+        if pid in self._pids:
             self._pids.remove(pid)
             self._on_ended(pid, status)
+
+
+def _has_any() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _one_that_has_ended() -> int:

@@ -60,6 +60,7 @@ class ClientCommands(Commands):
             environment_of=self._environment,
             on_finished=on_finished,
             on_started=self._on_child,
+            on_closed=self._on_copy_closed,
             on_ended=self._on_child_ended,
             on_failure=self._on_no_child,
             on_shortage=self._on_no_process,
@@ -95,6 +96,9 @@ class ClientCommands(Commands):
         self._of_user[channel.peer.uid] += 1
         if self._observer is not None:
             self._observer(CommandStarted(fd, channel.connection, pid, self._path, self._numbers))
+
+    def _on_copy_closed(self, fd: int) -> None:
+        if self._observer is not None:
             self._observer(Closed(fd))
 
     def _on_child_ended(self, channel: Channel, pid: int, status: int) -> None:

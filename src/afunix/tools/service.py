@@ -234,6 +234,7 @@ class Service:
         self._sink.close()
         if isinstance(self._sink, ClientCommands):
             self._result.commands_cut = self._sink.cut
+            self._result.commands_left = self._sink.left
         self._hang_up.close()
         self._output.close()
         if self._stdin is not None:

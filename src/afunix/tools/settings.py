@@ -80,7 +80,7 @@ class TurnedAway:
 class ServeResult:
     """How a run ended. `signal_number` for SIGNAL; `is_forced` if a second one came; `error` for the failures.
 
-    `commands_cut` processes of clients did not end by themselves.
+    `commands_cut` processes of clients did not end by themselves, and those of the pids `commands_left` could not be ended.
     """
 
     cause: Cause = Cause.SIGNAL
@@ -90,6 +90,7 @@ class ServeResult:
     fault: Exception | None = None
     bytes_lost: int = 0
     commands_cut: int = 0
+    commands_left: tuple[int, ...] = ()
     turned_away: TurnedAway | None = None
     connected: int = 0
     served: int = 0
@@ -99,4 +100,6 @@ class ServeResult:
     @property
     def has_losses(self) -> bool:
         """Did clients send, or may they have sent, what went nowhere?"""
-        return bool(self.bytes_lost or self.commands_cut) or self.turned_away is not None
+        return (
+            bool(self.bytes_lost or self.commands_cut or self.commands_left) or self.turned_away is not None
+        )
