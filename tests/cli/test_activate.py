@@ -9,15 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
+from tests.cli.test_activated import start as handed
 from tests.faults.users import User
 from tests.peers import require
 from tests.program import PATIENCE_S, command, ended, environment, ready, run, stop
 
-from afunix.cli.activate import _STATUS_AFTER, _tell_unanswered
+from afunix.cli.activate import _STATUS_AFTER, _run, _tell_unanswered
 from afunix.cli.messages import Messages
 from afunix.kernel.unanswered import Unanswered
 from afunix.tools.activate import ActivateResult, ActivateSettings
@@ -54,6 +55,23 @@ def converse(path: str, data: bytes) -> bytes:
 def child_of(process: subprocess.Popen[bytes]) -> int:
     with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
         return int((file.read().split() or ["0"])[0])
+
+
+def is_gone(pid: int) -> bool:
+    """Also if it has become ours to wait for."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return not os.path.exists(f"/proc/{pid}")
+
+
+def marked(mark: str) -> list[int]:
+    """The processes that have `mark` among the words they were started with, and have not ended."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
+            if mark.encode() in file.read().split(b"\0"):
+                found.append(int(name))
+    return found
 
 
 # A service that knows nothing of us
@@ -185,7 +203,7 @@ def test_after_our_death_the_command_goes_on_with_the_socket(sock_dir: str) -> N
         in_use = run("serve", path)
         assert (in_use.status, f"pid {child} " in in_use.err) == (10, True)
         os.kill(child, signal.SIGTERM)
-        wait_until(lambda: not os.path.exists(f"/proc/{child}"))
+        wait_until(lambda: is_gone(child))
         with ready("serve", "--once", path) as successor:
             assert converse(path, b"three") == b""
             assert ended(successor).out == b"three"
@@ -220,6 +238,90 @@ def test_the_manager_is_told(sock_dir: str) -> None:
     assert rest == [b"STATUS", b"STOPPING", b"STATUS"]
 
 
+# What it leaves behind, and what was there before it
+
+
+@pytest.mark.parametrize("left", ["trap '' TERM; exec", "exec setsid", "trap '' TERM; exec setsid"])
+def test_nothing_outlives_a_stop(sock_dir: str, left: str) -> None:
+    mark = f"49.{os.getpid()}"
+    script = f"({left} sleep {mark}) & echo .; exec sleep 48"
+    with ready(
+        "activate", "-v", "--now", "--drain", "0.5s", f"{sock_dir}/s", "--", "sh", "-c", script
+    ) as process:
+        wait_until(lambda: marked(mark))
+        gone = stop(process)
+    assert (gone.status, marked(mark)) == (0, [])
+    assert ("had left behind did not end, and was killed: pid" in gone.err) is ("trap" in left)
+
+
+def test_a_second_signal_ends_what_is_left_too(sock_dir: str) -> None:
+    mark = f"47.{os.getpid()}"
+    script = f"(trap '' TERM; exec setsid sleep {mark}) & sleep 0.2; exit"
+    with ready("activate", "-v", "--now", f"{sock_dir}/s", "--", "sh", "-c", script) as process:
+        wait_until(lambda: child_of(process) and marked(mark))
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not os.path.exists(f"{sock_dir}/s"))
+        assert stop(process).status == -signal.SIGTERM
+    assert marked(mark) == []
+
+
+def test_it_works_where_sigchld_is_ignored(sock_dir: str) -> None:
+    words = " ".join(command("activate", f"{sock_dir}/s", "--", "sh", "-c", "'exit 3'"))
+    process = subprocess.Popen(
+        ["bash", "-c", f"trap '' CHLD; exec {words}"], env=environment(), stderr=subprocess.PIPE
+    )
+    wait_until(lambda: os.path.exists(f"{sock_dir}/s"))
+    with client_of(f"{sock_dir}/s"):
+        assert process.stderr is not None
+        assert b"ended after 0.0 s: exit status 3" in process.stderr.readline()
+        assert stop(process).status == 0
+
+
+def test_what_was_there_before_us_is_waited_for(sock_dir: str) -> None:
+    mark = f"46.{os.getpid()}"
+    words = " ".join(command("activate", f"{sock_dir}/s", "--", "true"))
+    process = subprocess.Popen(
+        ["sh", "-c", f"sleep {mark} & exec {words}"], env=environment(), stderr=subprocess.PIPE
+    )
+    wait_until(lambda: os.path.exists(f"{sock_dir}/s"))
+    (pid,) = marked(mark)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+    assert stop(process).status == 0
+
+
+# What is inherited
+
+
+@pytest.mark.parametrize("asked", [["fd:4", "fd:3"], ["fd:other", "fd:web"], ["{dir}/1", "{dir}/0"], []])
+def test_names_are_kept_however_sockets_are_asked_for(sock_dir: str, asked: list[str]) -> None:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2)]
+        for number, sock in enumerate(sockets):
+            sock.bind(f"{sock_dir}/{number}")
+            sock.listen()
+        addresses = [each.format(dir=sock_dir) for each in asked]
+        show = 'echo "$LISTEN_FDNAMES"; kill $PPID'
+        args = ["activate", "--now", *addresses, "--", "sh", "-c", show]
+        with handed(sockets, args, "me", {"LISTEN_FDNAMES": "web:other"}) as process:
+            said = ended(process).out
+    assert said == (b"other:web\n" if asked else b"web:other\n")
+
+
+def test_who_is_meant_instead_is_told() -> None:
+    with handed([], ["activate", "--", "true"], "1", {"LISTEN_FDS": "1"}) as process:
+        told = ended(process)
+    assert told.status == 2
+    assert "the inherited sockets are for process 1 (LISTEN_PID)" in told.err
+    assert "hint: if a shell starts it, write exec in front of it" in told.err
+
+
+def test_what_is_asked_for_by_number_and_is_none_has_a_hint_of_its_own() -> None:
+    told = run("activate", "fd:0", "--", "true")
+    assert told.status == 2
+    assert "hint: fd:N is a listening socket that we were started with" in told.err
+
+
 # Wrong use
 
 WRONG = [
@@ -234,6 +336,10 @@ WRONG = [
     (["./s", "--accept", "--now", "--", "true"], "--accept and --now exclude each other"),
     (["./s", "--accept", "--type", "dgram", "--", "true"], "--accept means nothing for a dgram socket"),
     (["./s", "--name", "a", "--name", "b", "--", "true"], "2 names for 1 socket"),
+    (
+        ["./s", "--type", "dgram", "--backlog", "5", "--", "true"],
+        "--backlog means nothing for a dgram socket",
+    ),
     (["./s", "-q", "-v", "--", "true"], "--quiet and --verbose exclude each other"),
 ]
 
@@ -285,6 +391,7 @@ ENDINGS = [
         8,
         "'./app' had not ended 2 s after SIGTERM and was killed: what its clients had sent may be lost",
     ),
+    (ActivateResult(signal_number=15, is_cut=True, left=(7,)), 0, ""),  # not killed: _tell_left has the words
     (ActivateResult(Cause.OWN_REASON, code=0), 0, ""),
     (
         ActivateResult(Cause.OWN_REASON, code=4),
@@ -302,6 +409,18 @@ def test_each_end_has_its_status_and_its_words(
     assert _STATUS_AFTER[result.cause](result, SETTINGS, Messages()) == status
     said = capfd.readouterr().err
     assert said.startswith(f"afunix: error: {words}\n") if words else not said
+
+
+@pytest.mark.parametrize("result", [ActivateResult(is_cut=True, left=(7, 8)), ActivateResult(left=(7, 8))])
+def test_who_may_not_be_killed_is_told_and_not_that_he_was(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, result: ActivateResult
+) -> None:
+    monkeypatch.setattr("afunix.cli.activate.activate", lambda settings, **how: result)
+    assert _run(SETTINGS, Messages(), is_traced=False) == 8
+    assert capfd.readouterr().err == (
+        "afunix: error: './app', or what it had started, may not be killed (EPERM) and was left behind: pid 7 8\n"
+        "afunix: hint: whoever may: kill -KILL 7 8\n"
+    )
 
 
 UNANSWERED = [

@@ -8,7 +8,7 @@ import pytest
 
 from afunix.cli.activate_narration import ActivateNarration
 from afunix.cli.messages import Messages
-from afunix.model.activated import Begun, NotBegun, Over, Signalled
+from afunix.model.activated import Begun, NotBegun, Orphaned, Over, Signalled
 
 
 class Teller:
@@ -58,7 +58,7 @@ def test_failures_are_told_once_a_second_with_a_count(capfd: pytest.CaptureFixtu
     teller.tell(NotBegun("/bin/x", 11, "Resource temporarily unavailable", 0.2))
     assert capfd.readouterr().err == (
         r"afunix: warning: './a^[b' cannot be started: resource temporarily unavailable (EAGAIN);"
-        " clients wait, and the next start is in 0.2 s at the earliest (and so 3 times before)\n"
+        " clients wait, and the next start is in 0.2 s at the earliest (ended so 3 times before)\n"
     )
 
 
@@ -71,8 +71,30 @@ def test_what_was_only_counted_is_told_at_the_end(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err == "afunix: warning: './a^[b' ended so 1 more time\n"
 
 
+def test_what_never_began_has_not_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    teller = Teller()
+    for _ in range(3):
+        teller.tell(NotBegun("/bin/x", 2, "No such file or directory", 0.1))
+    capfd.readouterr()
+    teller.narration.finish()
+    assert capfd.readouterr().err == "afunix: warning: './a^[b' could not be started 2 more times\n"
+
+
+def test_nobody_is_blamed_for_what_cannot_be_seen(capfd: pytest.CaptureFixture[str]) -> None:
+    Teller().tell(Over(7, 0, 0.0, 0.1, has_served=None))
+    assert "hint" not in capfd.readouterr().err
+
+
+def test_what_was_left_behind_is_a_warning_if_it_was_killed(capfd: pytest.CaptureFixture[str]) -> None:
+    Teller().tell(Orphaned(signal.SIGTERM, (7, 8)))
+    Teller().tell(Orphaned(signal.SIGKILL, (7,)))
+    assert capfd.readouterr().err == (
+        r"afunix: warning: what './a^[b' had left behind did not end, and was killed: pid 7" + "\n"
+    )
+
+
 def test_one_that_ends_well_too_often_may_not_accept(capfd: pytest.CaptureFixture[str]) -> None:
-    Teller().tell(Over(7, 0, 0.0, 0.1))
+    Teller().tell(Over(7, 0, 0.0, 0.1, has_served=False))
     said = capfd.readouterr().err
     assert "exit status 0, more than 20 times within 2 s; clients wait" in said
     assert "afunix: hint: does it accept those who wait?\n" in said

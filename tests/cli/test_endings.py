@@ -54,3 +54,22 @@ def test_time_that_is_over_tells_who_was_there(
 ) -> None:
     assert STATUS_AFTER[Cause.TIMEOUT](ServeResult(Cause.TIMEOUT, connected=connected), "") == 7
     assert words in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("pids", "words"),
+    [
+        ((7,), "1 process (pid 7) could not be ended, since it is another user's (EPERM), and is left behind: what its"),
+        ((7, 8), "2 processes (pid 7, 8) could not be ended, since they are another user's (EPERM), and are left behind"),
+        (tuple(range(20, 99)), "79 processes (pid 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, …) could not"),
+    ],
+)  # fmt: skip
+def test_processes_that_could_not_be_ended_are_named(
+    capfd: pytest.CaptureFixture[str], pids: tuple[int, ...], words: str
+) -> None:
+    result = ServeResult(commands_left=pids)
+    assert result.has_losses
+    assert say_lost(result, "") == 8
+    err = capfd.readouterr().err
+    assert words in err
+    assert "was ended by a signal" not in err

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import socket
 from typing import Any
 
 import pytest
-from tests.program import end_for_good, ended, run, start
+from tests.program import PATIENCE_S, end_for_good, ended, run, start
 from tests.servers import datagram_socket, serving
+from tests.threads import until
 
 
 def take(connection: socket.socket) -> tuple[bytes, list[bytes]]:
@@ -146,3 +149,36 @@ def test_the_trace_shows_the_message(path: str) -> None:
         done = run("fd", "send", "--trace", path, "/dev/null", "/dev/null")
     assert "sendmsg(" in done.err
     assert " = 16, 2 descriptors\n" in done.err
+
+
+def catches(pid: int, number: int) -> bool:
+    with open(f"/proc/{pid}/status") as file:
+        found = re.search(r"(?m)^SigCgt:\s*(\w+)", file.read())
+    assert found
+    return bool(int(found[1], 16) & 1 << number - 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("what", [("./fifo",), ("0", "--data-from", "./fifo"), ("0", "--data-from", "-")])
+def test_a_signal_ends_the_wait_for_a_file(sock_dir: str, what: tuple[str, ...], number: int) -> None:
+    os.mkfifo(os.path.join(sock_dir, "fifo"))
+    process = start("fd", "send", "./x.sock", *what, cwd=sock_dir)
+    until(lambda: catches(process.pid, signal.SIGTERM))
+    process.send_signal(number)
+    assert process.wait(PATIENCE_S) == -number
+    end_for_good(process)
+
+
+def test_the_deadline_is_that_of_the_whole_run(sock_dir: str) -> None:
+    os.mkfifo(os.path.join(sock_dir, "fifo"))
+    done = run("fd", "send", "--timeout", "100ms", "./x.sock", "./fifo", cwd=sock_dir)
+    assert (done.status, done.err.splitlines()[0]) == (
+        7,
+        "afunix: error: './fifo' could not be opened within 0.1 s (--timeout): nobody has its other end open",
+    )
+
+
+def test_stdin_that_does_not_end_is_status_7(sock_dir: str) -> None:
+    process = start("fd", "send", "--timeout", "100ms", "--data-from", "-", "./x.sock", "2", cwd=sock_dir)
+    assert process.wait(PATIENCE_S) == 7  # its STDIN is open still
+    end_for_good(process)

@@ -843,7 +843,7 @@ def test_idle_timeout_of_the_only_client_is_status_7(sock_dir: str) -> None:
 def test_status_says_how_it_ended_and_is_never_0_when_bytes_were_lost(
     capfd: pytest.CaptureFixture[str], result: ServeResult, status: int, words: str
 ) -> None:
-    assert _STATUS_AFTER[result.cause](result) == status
+    assert _STATUS_AFTER[result.cause](result, "") == status
     said = capfd.readouterr().err
     assert words in said
     assert bool(words) == bool(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 
 import pytest
 from tests.faults.running import connected
@@ -33,6 +34,7 @@ def refusal(*args: str) -> tuple[int, list[str]]:
             "--exec and --idle-timeout exclude each other",
         ),
         (("--env", "s6", "{s}"), "--env is for --exec, and there is no command here"),
+        (("{s}", "--", "true"), "what stands after '--' is a command's, and --exec is missing"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_bound(
@@ -114,3 +116,38 @@ def test_the_trace_shows_what_is_started(sock_dir: str) -> None:
 def test_the_deadline_of_the_whole_run_is_status_7(sock_dir: str) -> None:
     end = run("serve", "--timeout", "100ms", "--exec", f"{sock_dir}/s", "--", "cat")
     assert (end.status, end.err) == (7, "afunix: error: timed out (--timeout): nobody was connected\n")
+
+
+@pytest.mark.parametrize("args", [("--", "-x"), ("-q", "--", "-x")])
+def test_an_address_that_begins_with_a_dash_can_stand_after_the_separator(
+    sock_dir: str, args: tuple[str, ...]
+) -> None:
+    with ready("serve", *args, cwd=sock_dir) as process:
+        assert os.listdir(sock_dir) == ["-x"]
+        assert stop(process).status == 0
+
+
+@pytest.mark.parametrize("args", [("fd:0",), ("--exec", "fd:0", "--", "true")])
+def test_a_number_that_nobody_announced_is_not_put_down_to_a_unit(args: tuple[str, ...]) -> None:
+    status, lines = refusal(*args)
+    assert (status, lines) == (2, [
+        "afunix: error: descriptor 0 is a FIFO, expected a Unix socket",
+        "afunix: hint: fd:N is a listening socket that we were started with; a path or @NAME is bound here",
+    ])  # fmt: skip
+
+
+def test_bytes_for_a_command_that_has_gone_are_not_put_down_to_stdout(sock_dir: str) -> None:
+    program = f"{sock_dir}/t"
+    shutil.copy("/bin/true", program)
+    with ready("serve", "--exec", f"{sock_dir}/s", "--", program) as process:
+        os.unlink(program)
+        with connected(f"{sock_dir}/s") as client:
+            client.sendall(b"hello\n")
+            with pytest.raises(ConnectionResetError):  # it is closed with what it sent unread
+                client.recv(1)
+        end = stop(process)
+    assert end.status == 8
+    assert end.err.splitlines()[-2:] == [
+        "afunix: error: 6 bytes could not be handed on before the end",
+        "afunix: hint: no command was there to read what its client had sent: see whether it still can be run",
+    ]

@@ -37,6 +37,36 @@ def test_without_its_option_the_separator_is_the_usual_one() -> None:
     assert run(cls, "--exec", "a", "--", "-b") == (("a",), ("-b",))
 
 
+@pytest.mark.parametrize(
+    ("args", "is_forgotten"),
+    [
+        (("a", "--", "b"), True),
+        (("--size", "3", "a", "--", "b"), True),
+        (("--size", "3", "--", "-b"), False),
+        (("a", "--"), False),
+        (("--", "a", "--", "b"), False),
+    ],
+)
+def test_an_argument_on_both_sides_is_a_command_whose_option_was_forgotten(
+    args: tuple[str, ...], is_forgotten: bool
+) -> None:
+    @click.command(cls=with_command_after("--exec", hint="or ./-a"))
+    @click.argument("names", nargs=-1)
+    @click.option("--size")
+    def command(names: tuple[str, ...], size: str | None, words: tuple[str, ...] | None) -> None:
+        pass
+
+    caught = None
+    try:
+        command.main(args, standalone_mode=False)
+    except click.UsageError as error:
+        caught = error
+    assert (caught is not None) is is_forgotten
+    if caught is not None:
+        assert caught.message == "what stands after '--' is a command's, and --exec is missing"
+        assert getattr(caught, "suggestion", None) == "or ./-a"
+
+
 def test_the_usage_line_has_a_place_for_it() -> None:
     assert (
         "[-- CMD…]"

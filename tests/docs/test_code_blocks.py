@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import subprocess
@@ -72,6 +73,16 @@ def test_page_does_what_it_shows(page: str, sock_dir: str) -> None:
                     f"{block.where}: $ {command.text}: status {status}"
                 )
         shell.end()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_who_sends_descriptors_waits_for_a_receiver_in_the_background(page: str) -> None:
+    """Pasted into a shell both begin at once, and a receiver whose sender has failed would wait for ever."""
+    for block in blocks_of(page):
+        commands = [*commands_of(block)] if block.language == SESSION else []
+        for first, second in itertools.pairwise(commands):
+            if first.is_in_background and "fd send" in second.text:
+                assert "fd send --wait" in second.text, f"{block.where}: $ {second.text}"
 
 
 def run_program(shell: Shell, folder: str, block: Block) -> None:

@@ -123,6 +123,8 @@ def check_options(command: click.Command, words: list[str]) -> list[str]:
     others = []
     rest = iter(words)
     for word in rest:
+        if word == "--":  # what follows is another program's
+            break
         if not word.startswith("-") or word == "-":
             others.append(word)
             continue

@@ -7,6 +7,8 @@ import os
 import resource
 import signal
 import socket
+import threading
+import warnings
 from collections.abc import Sequence
 
 import pytest
@@ -134,6 +136,33 @@ def test_a_command_that_has_gone_meanwhile_is_told_and_leaves_no_zombie(sock_dir
     assert caught.value.errno == errno.ENOENT
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_child_that_never_begins_is_no_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pause(*args: object) -> None:
+        while True:
+            signal.pause()
+
+    monkeypatch.setattr("afunix.kernel.activating._BEGINS_WITHIN_S", 0.05)
+    monkeypatch.setattr("afunix.kernel.activating.put_in_order", pause)
+    with socket.socket(socket.AF_UNIX) as sock, pytest.raises(BlockingIOError):
+        ActivatedCommand(["true"], names=("a",)).start(sock.fileno(), {})
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_thread_that_waits_elsewhere_is_no_obstacle() -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert said_by("echo hello >&3") == "hello\n"
+    finally:
+        done.set()
+        thread.join()
+    assert [str(each.message) for each in told] == []
 
 
 def test_what_cannot_be_a_process_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,18 @@ def path_of(sock_dir: str, name: str = "file", text: str = "old") -> str:
     return path
 
 
+def opened(offers: list[Offer], access: Access) -> Offered:
+    found = Offered(offers, access)
+    try:
+        found.open()
+    except AfunixError:
+        found.close()
+        raise
+    return found
+
+
 def offered(path: str, access: Access = Access.READ) -> Offered:
-    return Offered([Offer("unknown", None, path)], access)
+    return opened([Offer("unknown", None, path)], access)
 
 
 def content(path: str) -> str:
@@ -33,7 +43,7 @@ def content(path: str) -> str:
 
 def test_a_number_is_borrowed() -> None:
     with open(os.devnull) as null:
-        with closing(Offered([Offer("null", null.fileno())], Access.READ)) as found:
+        with closing(opened([Offer("null", null.fileno())], Access.READ)) as found:
             assert found.fds == [null.fileno()]
         os.fstat(null.fileno())
 
@@ -52,7 +62,7 @@ def test_what_was_closed_at_start_is_not_open() -> None:
 
 def test_the_order_is_that_of_the_offers(sock_dir: str) -> None:
     path = path_of(sock_dir)
-    with closing(Offered([Offer("a", 2), Offer("b", None, path), Offer("c", 0)], Access.READ)) as found:
+    with closing(opened([Offer("a", 2), Offer("b", None, path), Offer("c", 0)], Access.READ)) as found:
         assert (found.fds[0], found.fds[2]) == (2, 0)
         assert os.read(found.fds[1], 9) == b"old"
 
@@ -104,4 +114,4 @@ def test_a_closed_file_is_denied(sock_dir: str) -> None:
 
 def test_what_was_opened_is_closed_if_the_next_cannot_be(sock_dir: str) -> None:
     with pytest.raises(AfunixError):
-        Offered([Offer("a", None, path_of(sock_dir)), Offer("b", None, "./no/such")], Access.READ)
+        opened([Offer("a", None, path_of(sock_dir)), Offer("b", None, "./no/such")], Access.READ)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from afunix.model.restarting import LONGEST_PAUSE_S, OFTEN, Restarts
+import pytest
+
+from afunix.model.restarting import LONGEST_PAUSE_S, OFTEN, Queue, Restarts, has_moved
 
 
 def failing(times: int) -> list[float]:
@@ -46,3 +48,37 @@ def test_good_ends_now_and_then_are_not() -> None:
     for number in range(5 * OFTEN):
         restarts = restarts.after_end(number * 0.2, 0.0, is_good=True)
         assert restarts.pause_s == 0.0
+
+
+def test_who_serves_somebody_each_time_is_never_slowed_down() -> None:
+    restarts = Restarts(6.4)
+    for _ in range(5 * OFTEN):
+        restarts = restarts.after_end(1.0, 0.0, is_good=True, has_served=True)
+        assert restarts == Restarts()
+
+
+def test_to_serve_somebody_does_not_excuse_a_failure() -> None:
+    assert Restarts().after_end(1.0, 0.0, is_good=False, has_served=True).pause_s == 0.1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        (Queue(), Queue(), True),
+        (Queue(2, (7, 8)), Queue(1, (8,)), True),
+        (Queue(2, (7, 8)), Queue(2, (8, 9)), True),
+        (Queue(2, (7, 8)), Queue(3, (7, 8, 9)), False),
+        (Queue(2, (7, 8)), Queue(3, (0, 8, 9)), False),
+        (Queue(2000), Queue(2000), None),
+        (Queue(2000), Queue(1999), True),
+        (Queue(1, first=b"a"), Queue(1, first=b"b"), True),
+        (Queue(1, first=b"a"), Queue(1, first=b"a"), None),
+        (Queue(1, first=b"a"), Queue(), True),
+        (None, Queue(), None),
+        (Queue(1, (7,)), None, None),
+    ],
+)
+def test_a_queue_has_moved_if_its_head_has_gone(
+    before: Queue | None, after: Queue | None, moved: bool | None
+) -> None:
+    assert has_moved(before, after) is moved

@@ -108,3 +108,14 @@ def test_closing_waits_for_those_that_are_left(loop: asyncio.AbstractEventLoop) 
     assert ended == [pid]
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)
+
+
+def test_who_had_ended_before_anybody_listened_is_waited_for(loop: asyncio.AbstractEventLoop) -> None:
+    pid = start("true")
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    children = Children(loop, lambda pid, status: None, loop.stop)
+    loop.call_later(20, loop.stop)
+    loop.run_forever()
+    children.close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, 0)

@@ -11,18 +11,18 @@ import signal
 import socket
 import stat
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from tests.program import PATIENCE_S
-from tests.services import run_service
 
 from afunix.kernel.listener import Listener
 from afunix.model import events
 from afunix.model.activated import Happening, Over
 from afunix.model.address import Address
 from afunix.model.errors import AddressError, AfunixError
-from afunix.tools.activate import ActivateSettings, activate, name_for_each, names_for
+from afunix.tools.activate import ActivateSettings, activate, check_names, name_for_each, names_for
 
 TELL = """
 import json, os, socket, sys
@@ -103,6 +103,21 @@ def test_an_observer_is_told_of_the_listener(sock_dir: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["dgram", None])
+def test_what_means_nothing_for_datagrams_is_refused_also_for_inherited_ones(
+    sock_dir: str, kind: str | None
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(f"{sock_dir}/d")
+        address = Address.parse(f"fd:{os.dup(sock.fileno())}" if kind is None else f"{sock_dir}/s")
+        these = replace(
+            settings(sock_dir), addresses=(address,), socket_type=kind, stream_only=("--backlog",)
+        )
+        with pytest.raises(AddressError, match="--backlog means nothing for a dgram socket"):
+            activate(these)
+    assert os.listdir(sock_dir) == ["d"]
+
+
 def test_a_command_that_is_none_is_told_before_anything_is_bound(sock_dir: str) -> None:
     with pytest.raises(AfunixError, match="no command that can be found"):
         activate(replace(settings(sock_dir), command=("no-such-command",)))
@@ -118,40 +133,35 @@ def test_handlers_of_signals_are_the_default_s_again(sock_dir: str) -> None:
 
 # Names
 
-TWO = (Address.parse("./a"), Address.parse("./b"))
+TWO = ("a", "b")
 
 
-def test_names_go_with_addresses_in_their_order() -> None:
-    assert names_for(("x", "y"), TWO) == ("x", "y")
-    assert names_for(("x",), TWO) == ("x", "x")
-    assert names_for((), TWO) == ("unknown", "unknown")
+@pytest.fixture
+def two(sock_dir: str) -> Iterator[list[Listener]]:
+    listeners = [Listener.open(Address.parse(f"{sock_dir}/{name}")) for name in TWO]
+    yield listeners
+    for listener in listeners:
+        listener.close()
 
 
-def test_an_inherited_socket_that_is_asked_for_by_its_name_keeps_it() -> None:
-    assert names_for((), (Address.parse("fd:web"), Address.parse("fd:4"))) == ("web", "unknown")
+def test_names_go_with_sockets_in_their_order(two: list[Listener]) -> None:
+    assert names_for(("x", "y"), two) == ("x", "y")
+    assert names_for(("x",), two) == ("x", "x")
+    assert names_for((), two) == ("unknown", "unknown")
 
 
 def test_as_many_names_as_sockets_or_one() -> None:
     with pytest.raises(AddressError, match="3 names for 2 sockets: expected one for each, or one for all"):
-        names_for(("x", "y", "z"), TWO)
+        check_names(("x", "y", "z"), 2)
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "a\nb", "ä", "x" * 256])
 def test_what_systemd_would_not_take_is_no_name(name: str) -> None:
     with pytest.raises(AddressError, match="is no name for a socket"):
-        names_for((name,), TWO)
+        check_names((name,), 2)
 
 
 def test_a_client_is_a_connection_unless_it_is_called_otherwise() -> None:
     assert (name_for_each(()), name_for_each(("x",))) == ("connection", "x")
     with pytest.raises(AddressError, match="2 names for each client: expected one"):
         name_for_each(("x", "y"))
-
-
-def test_inherited_sockets_keep_their_names(sock_dir: str) -> None:
-    program = "from afunix.tools.activate import names_for\nprint(names_for((), ()))"
-    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
-        for number, sock in enumerate((one, two)):
-            sock.bind(f"{sock_dir}/{number}")
-            sock.listen()
-        assert run_service(program, [one, two], LISTEN_FDNAMES="web:log") == "('web', 'log')\n"

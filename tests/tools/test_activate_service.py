@@ -22,12 +22,17 @@ from tests.program import PATIENCE_S
 from afunix.kernel.activating import ActivatedCommand
 from afunix.kernel.listener import Listener
 from afunix.kernel.unanswered import Unanswered
-from afunix.model.activated import Begun, Happening, NotBegun, Over, Signalled
+from afunix.model.activated import Begun, Happening, NotBegun, Orphaned, Over, Signalled
 from afunix.model.address import Address
+from afunix.model.restarting import OFTEN
 from afunix.tools.activate_service import ActivateResult, ActivateService
 from afunix.tools.settings import Cause
 
 SERVE_ONE = "import socket, sys; s = socket.socket(fileno=3); c = s.accept()[0]; d = c.recv(9); c.send(d); "
+TAKE_ONE = {
+    "stream": "import _socket; _socket.socket(fileno=3)._accept()",
+    "dgram": "import os; os.read(3, 9)",
+}
 SLEEP = "import signal; signal.pause()"
 
 
@@ -43,6 +48,7 @@ class Run:
 
     sock_dir: str
     program: str = SLEEP
+    command: Sequence[str] = ()
     kind: str = "stream"
     addresses: Sequence[str] = ("s",)
     is_eager: bool = False
@@ -73,7 +79,8 @@ class Run:
         ]
         for listener in listeners:
             os.set_blocking(listener.fd, True)
-        command = ActivatedCommand([sys.executable, "-c", self.program], names=["a"] * len(listeners))
+        words = self.command or [sys.executable, "-c", self.program]
+        command = ActivatedCommand(words, names=["a"] * len(listeners))
         loop = asyncio.new_event_loop()
         loop.call_later(PATIENCE_S, loop.stop)
         service = ActivateService(
@@ -320,16 +327,86 @@ def test_what_no_callback_expected_ends_the_run_and_its_command(sock_dir: str) -
 def test_a_command_of_another_user_is_left_behind_when_it_does_not_end(
     sock_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(group: int, number: int) -> None:
-        raise PermissionError(errno.EPERM, "")
+    kill = os.kill
+
+    def refuse(pid: int, number: int) -> None:
+        if pid != os.getpid():
+            raise PermissionError(errno.EPERM, "")
+        kill(pid, number)
 
     monkeypatch.setattr(os, "killpg", refuse)
+    monkeypatch.setattr(os, "kill", refuse)
     run = Run(sock_dir, answering("None"))
     result = signalled(run, signal.SIGTERM, signal.SIGTERM)
     (begun,) = run.seen(Begun)
     assert isinstance(begun, Begun)
-    os.kill(begun.pid, signal.SIGKILL)
+    kill(begun.pid, signal.SIGKILL)
     os.waitpid(begun.pid, 0)
     told = [each for each in run.happened if isinstance(each, Signalled)]
     assert told == [Signalled(number, begun.pid, False) for number in (signal.SIGTERM, signal.SIGKILL)]
-    assert (result.is_forced, os.listdir(sock_dir)) == (True, [])
+    assert (result.is_forced, result.left, os.listdir(sock_dir)) == (True, (begun.pid,), [])
+
+
+# The queue
+
+
+@pytest.mark.parametrize("kind", ["stream", "dgram"])
+def test_one_that_serves_one_and_ends_is_never_slowed_down(sock_dir: str, kind: str) -> None:
+    run = Run(sock_dir, TAKE_ONE[kind], kind=kind)
+    coming = map(b"%d".__mod__, range(OFTEN + 5))
+
+    def act(happening: Happening) -> None:
+        """Some always wait, so that the queue never gets shorter."""
+        if isinstance(happening, Begun):
+            data = next(coming, b"")
+            run.client(data) if data else stop()
+
+    run.act = act
+    run.run(lambda: [run.client(next(coming)) for _ in range(5)])
+    ends = [each for each in run.happened if isinstance(each, Over)]
+    assert {each.pause_s for each in ends} == {0.0}
+    assert all(each.has_served for each in ends[:-1])
+
+
+def test_one_that_takes_nobody_is_slowed_down_and_known_for_it(sock_dir: str) -> None:
+    run = Run(sock_dir, "", command=["true"])
+    run.act = lambda happening: isinstance(happening, Over) and happening.pause_s and stop()
+    run.run(run.client)
+    last = run.happened[-1]
+    assert isinstance(last, Over) and last.has_served is False
+    assert len(run.seen(Over)) == OFTEN + 1
+
+
+def test_what_a_command_makes_of_the_flags_is_undone_for_the_next(sock_dir: str) -> None:
+    run = Run(sock_dir, "import os, sys; was = os.get_blocking(3); os.set_blocking(3, False); sys.exit(was)")
+    run.act = lambda happening: isinstance(happening, Over) and len(run.seen(Over)) == 2 and stop()
+    run.run(run.client)
+    assert [each.code for each in run.happened if isinstance(each, Over)] == [1, 1]
+
+
+# What it leaves behind
+
+
+def leaving(how: str) -> str:
+    """A command that ends, and leaves a process of its own session behind, which says when it is there and then `how`."""
+    return (
+        "import os, signal, socket, sys\n"
+        "c = socket.socket(fileno=3).accept()[0]; r, w = os.pipe()\n"
+        "if not os.fork():\n"
+        f"    os.setsid(); {how}; c.send(b'.'); os.write(w, b'.'); signal.pause()\n"
+        "os.read(r, 1)\n"
+    )
+
+
+@pytest.mark.parametrize(("how", "last"), [("0", 15), ("signal.signal(15, signal.SIG_IGN)", 9)])
+def test_what_it_leaves_behind_is_ended_with_us(sock_dir: str, how: str, last: int) -> None:
+    run = Run(sock_dir, leaving(how), drain_s=0.05)
+    clients: list[socket.socket] = []
+    run.act = lambda happening: isinstance(happening, Over) and stop()
+    result = run.run(lambda: clients.append(run.client().dup()))
+    with clients[0] as client:
+        client.settimeout(PATIENCE_S)
+        assert b"".join(iter(lambda: client.recv(9), b"")) == b"."
+    told = [each.number for each in run.happened if isinstance(each, Orphaned)]
+    assert told == [15, 9][: 1 + (last == 9)]
+    assert (result.code, result.is_cut) == (0, False)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.program import PATIENCE_S
 from tests.servers import datagram_socket, serving
 from tests.sharing import can_refuse
 
@@ -16,6 +19,7 @@ from afunix.kernel.peercred import refuse_descriptors
 from afunix.model.address import Address
 from afunix.model.errors import (
     AddressError,
+    AfunixError,
     BrokenStreamError,
     DescriptorsNotAcceptedError,
     NoSuchSocketError,
@@ -147,3 +151,48 @@ def test_what_the_receiver_has_said_is_no_reset_to_it() -> None:
         _discard_answers(Channel(near))
         near.close()
         assert far.recv(1) == b""
+
+
+@pytest.fixture
+def fifo(sock_dir: str) -> Iterator[str]:
+    """One that nobody has open; at the end whoever waits for it is let go."""
+    path = os.path.join(sock_dir, "fifo")
+    os.mkfifo(path)
+    yield path
+    os.close(os.open(path, os.O_RDWR))
+
+
+def test_a_fifo_that_nobody_opens_is_not_waited_for_longer_than_asked(sock_dir: str, fifo: str) -> None:
+    with pytest.raises(TimedOutError, match=r"'.*fifo' could not be opened within 0\.05 s") as caught:
+        send(settings(os.path.join(sock_dir, "x.sock"), fifo, timeout=0.05))
+    assert caught.value.hint is not None
+
+
+def test_a_fifo_is_sent_once_its_other_end_is_open(sock_dir: str, fifo: str) -> None:
+    path = os.path.join(sock_dir, "x.sock")
+    writer = threading.Thread(target=lambda: os.close(os.open(fifo, os.O_WRONLY)))
+    writer.start()
+    with serving(path, receive) as server:
+        assert send(settings(path, fifo, timeout=PATIENCE_S)) == 0
+        assert server.result() == (b"unknown\n", 1)
+    writer.join()
+
+
+def test_data_that_does_not_end_is_not_waited_for_longer_than_asked(sock_dir: str, fifo: str) -> None:
+    writer = os.open(fifo, os.O_RDWR)
+    with pytest.raises(TimedOutError, match=r"--data-from '.*fifo' has not come to its end within 0\.05 s"):
+        send(settings(os.path.join(sock_dir, "x.sock"), "0", data_from=fifo, timeout=0.05))
+    os.close(writer)
+
+
+def test_data_from_a_fifo_that_nobody_opens_is_not_waited_for_either(sock_dir: str, fifo: str) -> None:
+    with pytest.raises(TimedOutError, match=r"could not be opened within 0\.05 s"):
+        send(settings(os.path.join(sock_dir, "x.sock"), "0", data_from=fifo, timeout=0.05))
+
+
+def test_data_of_more_than_a_message_is_refused(sock_dir: str) -> None:
+    long = os.path.join(sock_dir, "long")
+    with open(long, "wb") as file:
+        file.truncate((1 << 20) + 1)
+    with pytest.raises(AfunixError, match="has more than 1 MiB"):
+        send(settings(os.path.join(sock_dir, "x.sock"), "0", data_from=long))

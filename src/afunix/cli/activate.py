@@ -36,8 +36,9 @@ CMD finds the listening sockets as descriptors 3 and so on, their number in LIST
 accepts. When it has ended it is started again for whoever waits, or comes; meanwhile nobody is refused. STDIN is
 /dev/null for it. It has to stay in the foreground.
 
-SIGTERM and SIGINT are passed on, and the end is waited for; so are SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH and SIGCONT, and CMD
-goes on. Without ADDRESS, the sockets that systemd hands over are handed on.
+SIGTERM and SIGINT are passed on, and the end is waited for, also that of what CMD has left behind; so are SIGHUP, SIGUSR1,
+SIGUSR2, SIGWINCH and SIGCONT, and CMD goes on. With --accept a stop is that of serve --exec, and no signal is passed on.
+Without ADDRESS, the sockets that systemd hands over are handed on.
 
 {STATUSES_HELP}
 """
@@ -98,6 +99,7 @@ def command(
         ownership=listening.ownership(),
         backlog=listening.backlog,
         drain_s=listening.drain,
+        stream_only=_backlog_of(listening),
     )
     return _run(settings, messages, is_traced=trace)
 
@@ -124,9 +126,13 @@ def _for_each(
         ownership=listening.ownership(),
         backlog=listening.backlog,
         drain_s=listening.drain,
-        stream_only=("--accept",),
+        stream_only=("--accept", *_backlog_of(listening)),
         is_traced=is_traced,
     )
+
+
+def _backlog_of(listening: Listening) -> tuple[str, ...]:
+    return () if listening.backlog is None else ("--backlog",)
 
 
 def _refuse_rules(listening: Listening) -> None:
@@ -161,7 +167,11 @@ def _run(settings: ActivateSettings, messages: Messages, *, is_traced: bool) -> 
     of_command.finish()
     for error in result.left_behind:
         messages.warn(error.message, error.hint)
-    return _STATUS_AFTER[result.cause](result, settings, messages)
+    status = _STATUS_AFTER[result.cause](result, settings, messages)
+    if result.left:
+        _tell_left(result.left, quote(settings.command[0]))
+        return status or 8
+    return status
 
 
 # How it ended
@@ -171,7 +181,7 @@ def _after_signal(result: ActivateResult, settings: ActivateSettings, messages: 
     name = quote(settings.command[0])
     if result.is_forced:
         return -result.signal_number
-    if result.is_cut:
+    if result.is_cut and not result.left:
         say_error(
             f"{name} had not ended {settings.drain_s:g} s after {signal.Signals(result.signal_number).name} and was killed:"
             " what its clients had sent may be lost",
@@ -180,6 +190,14 @@ def _after_signal(result: ActivateResult, settings: ActivateSettings, messages: 
         _tell_unanswered(result.unanswered, messages)
         return 8
     return _tell_unanswered(result.unanswered, messages)
+
+
+def _tell_left(pids: tuple[int, ...], name: str) -> None:
+    numbers = " ".join(map(str, pids))
+    say_error(
+        f"{name}, or what it had started, may not be killed (EPERM) and was left behind: pid {numbers}",
+        f"whoever may: kill -KILL {numbers}",
+    )
 
 
 def _after_own_end(result: ActivateResult, settings: ActivateSettings, messages: Messages) -> int:

@@ -26,6 +26,7 @@ class Result(Protocol):
     fault: Exception | None
     bytes_lost: int
     commands_cut: int
+    commands_left: tuple[int, ...]
     turned_away: TurnedAway | None
     connected: int
 
@@ -60,6 +61,8 @@ def after_fault(result: Result, hint: str) -> int:
 
 
 _CUT_HINT = "--drain gives them longer"
+_LEFT_HINT = "who they are now may end them, or root"
+_SHOWN_PIDS = 10
 
 STATUS_AFTER: dict[Cause, Callable[[Result, str], int]] = {
     Cause.SIGNAL: after_signal,
@@ -76,6 +79,8 @@ def say_lost(result: Result, hint: str) -> int:
         say_error(_unmoved(result.bytes_lost), hint)
     if result.commands_cut:
         say_error(_cut(result.commands_cut), _CUT_HINT)
+    if result.commands_left:
+        say_error(_left(result.commands_left), _LEFT_HINT)
     if result.turned_away is not None:
         say_error(
             _turned_away(result.turned_away),
@@ -94,6 +99,17 @@ def _cut(count: int) -> str:
         " what their clients had sent may be lost"
         if count != 1
         else "1 command did not end by itself and was ended by a signal: what its client had sent may be lost"
+    )
+
+
+def _left(pids: tuple[int, ...]) -> str:
+    """`2 processes (pid 4121, 4130) could not be ended, …`."""
+    shown = ", ".join(map(str, pids[:_SHOWN_PIDS])) + (", …" if len(pids) > _SHOWN_PIDS else "")
+    one = len(pids) == 1
+    return (
+        f"{'1 process' if one else f'{len(pids)} processes'} (pid {shown}) could not be ended, since"
+        f" {'it is' if one else 'they are'} another user's (EPERM), and {'is' if one else 'are'} left behind:"
+        f" what {'its client' if one else 'their clients'} had sent may be lost"
     )
 
 

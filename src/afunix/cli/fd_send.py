@@ -8,7 +8,6 @@ import click
 
 from ..model.address import Address
 from ..model.counting import counted
-from ..model.errors import AfunixError, errno_name
 from ..model.escaping import quote
 from ..model.offer import Access, Offer
 from ..tools.fd_send import SendSettings, send
@@ -17,8 +16,6 @@ from .listening import Listening
 from .messages import STATUSES_HELP
 from .options import ADDRESS, exclude, talk_options, type_option
 from .standard import closed_at_start
-
-_MOST_DATA = 1 << 20
 
 
 @click.command("send", epilog=STATUSES_HELP)
@@ -90,12 +87,11 @@ def command(
         offers,
         _access(ways, offers),
         os.fsencode(data) if data is not None else None,
+        data_from,
         timeout,
         closed_at_start(),
     )
     messages, narration = narration_for(quiet=quiet, verbose=verbose, trace=trace)
-    if data_from is not None:
-        settings = settings._replace(data=_read(data_from))
     number = send(settings, watchers_for(narration, address, connects=not listen))
     narration.finish()
     if not number:
@@ -117,22 +113,3 @@ def _access(ways: tuple[tuple[str, bool], ...], offers: tuple[Offer, ...]) -> Ac
             f"{option} is for paths, and there are only descriptors, which are open already"
         )
     return Access(option.removeprefix("--"))
-
-
-def _read(path: str) -> bytes:
-    """What is to go along.
-
-    Raises:
-        AfunixError: it cannot be read, or is more than a message should have.
-    """
-    try:
-        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
-            data = file.read(_MOST_DATA + 1)
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise AfunixError(
-            f"--data-from {quote(path)} cannot be read: {reason} ({errno_name(error.errno)})"
-        ) from None
-    if len(data) > _MOST_DATA:
-        raise AfunixError(f"--data-from {quote(path)} has more than 1 MiB, expected what fits into a message")
-    return data

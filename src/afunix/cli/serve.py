@@ -18,7 +18,7 @@ from ..model.errors import errno_name
 from ..model.framing import MAX_LINE_BYTES
 from ..tools.presentation import Presentation
 from ..tools.serve import Cause, ServeResult, ServeSettings, Use, serve
-from .endings import STATUS_AFTER, Result, say_lost
+from .endings import STATUS_AFTER, say_lost
 from .listening import Listening, listening_options
 from .messages import STATUSES_HELP, Messages, say_error
 from .narration import Narration
@@ -43,12 +43,19 @@ that systemd hands over are used. A stale socket file is replaced; a live one ne
 """
 
 
-_LOST_HINT = "whoever reads STDOUT (or, with --echo, the client) has stopped reading"
+_ADDRESS_HINT = "--exec runs it for each client; an address that begins with - is ./-…"
+
+_LOST_HINTS = {
+    Use.COLLECT: "whoever reads STDOUT has stopped reading",
+    Use.ECHO: "the client has stopped reading",
+    Use.TALK: "whoever reads STDOUT has stopped reading",
+    Use.EXEC: "no command was there to read what its client had sent: see whether it still can be run",
+}
 
 
 @click.command(
     "serve",
-    cls=with_command_after("--exec"),
+    cls=with_command_after("--exec", hint=_ADDRESS_HINT),
     help=HELP,
     short_help="Take clients on a socket; what they send goes to STDOUT.",
 )
@@ -176,7 +183,7 @@ def run(settings: ServeSettings, messages: Messages) -> int:
     narration.finish()
     for error in result.left_behind:
         messages.warn(error.message, error.hint)
-    return _STATUS_AFTER[result.cause](result)
+    return _STATUS_AFTER[result.cause](result, _LOST_HINTS[settings.use])
 
 
 def _check_use(use: Use, *given: tuple[str, bool]) -> None:
@@ -205,16 +212,16 @@ def _given(*options: tuple[str, bool]) -> tuple[str, ...]:
     return tuple(name for name, is_given in options if is_given)
 
 
-def _after_once(result: ServeResult) -> int:
+def _after_once(result: ServeResult, hint: str) -> int:
     if result.has_losses:
-        return say_lost(result, _LOST_HINT)
+        return say_lost(result, hint)
     if result.idle_s is not None:
         say_error(f"timed out: the client moved no byte for {result.idle_s:g} s (--idle-timeout)")
         return 7
     return 0
 
 
-def _after_output_failed(result: ServeResult) -> int:
+def _after_output_failed(result: ServeResult, hint: str) -> int:
     error = result.error
     assert error is not None
     say_error(
@@ -224,13 +231,9 @@ def _after_output_failed(result: ServeResult) -> int:
     return 1
 
 
-def _with_hint(status_after: Callable[[Result, str], int]) -> Callable[[ServeResult], int]:
-    return lambda result: status_after(result, _LOST_HINT)
-
-
-_STATUS_AFTER: dict[Cause, Callable[[ServeResult], int]] = {
-    **{cause: _with_hint(status_after) for cause, status_after in STATUS_AFTER.items()},
+_STATUS_AFTER: dict[Cause, Callable[[ServeResult, str], int]] = {
+    **STATUS_AFTER,
     Cause.ONCE: _after_once,
-    Cause.OUTPUT_GONE: lambda result: -signal.SIGPIPE,
+    Cause.OUTPUT_GONE: lambda result, hint: -signal.SIGPIPE,
     Cause.OUTPUT_FAILED: _after_output_failed,
 }

@@ -8,12 +8,15 @@ is open. When a command is started, and who waits for it, is not known here.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
 import select
 import signal
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from ..model.descriptor_names import join_names
@@ -25,16 +28,21 @@ _ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _THE_C_LIBRARYS = range(32, 34)
 _ERRNO_BYTES = 16
 
+_BEGINS_WITHIN_S = 10.0
+"""A child that has not come as far as exec(2) by then never will, or not before everybody has given up."""
+
 
 class ActivatedCommand(Command):
-    """What is started with sockets of these `names`, one each (LISTEN_FDNAMES)."""
+    """What is started with sockets of these `names`, one each (LISTEN_FDNAMES): they may be set until its first start."""
 
     numbers = (FIRST_FD,)
 
-    def __init__(self, argv: Sequence[str], soft_limit: int | None = None, *, names: Sequence[str]) -> None:
+    def __init__(
+        self, argv: Sequence[str], soft_limit: int | None = None, *, names: Sequence[str] = ()
+    ) -> None:
         """As `Command`. Each is a name as in `model.descriptor_names`; that is its giver's to see to."""
         super().__init__(argv, soft_limit)
-        self._names = tuple(names)
+        self.names = tuple(names)
 
     def start(self, fd: int, environment: Mapping[bytes, bytes]) -> int:
         """The pid of a child that has been handed this one connection, which blocks from now on; see `start_with`."""
@@ -44,16 +52,15 @@ class ActivatedCommand(Command):
     def start_with(self, fds: Sequence[int], environment: Mapping[bytes, bytes]) -> int:
         """The pid of a child that has `fds`, which stay the caller's, from 3 on; when this returns it has begun.
 
-        For a process with one thread: others' locks would stay taken in the child until it has begun.
-
         Raises:
             OSError: as pipe(2) and fork(2): EMFILE, EAGAIN, ENOMEM; and as execve(2): ENOENT, EACCES, ENOEXEC, E2BIG.
+                EAGAIN also for a child that has not begun within 10 s: it is gone then.
         """
         told, tell = os.pipe()
         # A handler of ours in the child would write to the pipe that wakes our loop.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
         try:
-            pid = os.fork()
+            pid = _fork()
             if pid == 0:
                 self._become(fds, environment, tell)
         except BaseException:
@@ -62,11 +69,13 @@ class ActivatedCommand(Command):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(tell)
-        with open(told, "rb") as report:
-            failed = report.read(_ERRNO_BYTES)
-        if failed:
-            os.waitpid(pid, 0)
-            raise OSError(int(failed), os.strerror(int(failed)))
+        number = _await_report(told)
+        if number:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with suppress(ChildProcessError):  # where SIGCHLD is ignored it is gone already
+                os.waitpid(pid, 0)
+            raise OSError(number, os.strerror(number))
         return pid
 
     # In the child
@@ -90,9 +99,29 @@ class ActivatedCommand(Command):
     def _announcement(self) -> dict[bytes, bytes]:
         return {
             b"LISTEN_PID": str(os.getpid()).encode(),
-            b"LISTEN_FDS": str(len(self._names)).encode(),
-            b"LISTEN_FDNAMES": join_names(self._names).encode(),
+            b"LISTEN_FDS": str(len(self.names)).encode(),
+            b"LISTEN_FDNAMES": join_names(self.names).encode(),
         }
+
+
+def _fork() -> int:
+    """fork(2), also where other threads run, such as one that accepts on a listener that blocks: until its exec(2) the
+    child only calls the kernel, and takes no lock but those that CPython and the C library make new in it. So what Python
+    warns of from 3.12 on does not concern it.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+        return os.fork()
+
+
+def _await_report(told: int) -> int:
+    """The errno that a child reports, 0 if it has begun; EAGAIN if neither has come in time. Closes `told`."""
+    with open(told, "rb", buffering=0) as report:
+        poll = select.poll()
+        poll.register(report, select.POLLIN)
+        if not poll.poll(_BEGINS_WITHIN_S * 1000):
+            return errno.EAGAIN
+        return int(report.read(_ERRNO_BYTES) or b"0")
 
 
 def _take_limit(soft: int | None) -> None:

@@ -46,6 +46,7 @@ NOTIFY_MAX_BYTES = 4096
 """A longer message is ignored by systemd (NOTIFY_BUFFER_MAX, which is PIPE_BUF)."""
 
 _UNIT_HINT = "in a systemd socket unit ListenStream=, ListenSequentialPacket= and ListenDatagram= name a path"
+_UNANNOUNCED_HINT = "fd:N is a listening socket that we were started with; a path or @NAME is bound here"
 _NAMELESS = "unknown"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _USEC_INFINITY = (1 << 64) - 1
@@ -62,6 +63,7 @@ class Inherited:
     """A Unix socket, or one on TCP, that was handed to us, described; the descriptor is the process's until `take`.
 
     `name` is from LISTEN_FDNAMES, `address` what it is bound to, `type` its SO_TYPE, `family` its SO_DOMAIN.
+    `is_announced`: by LISTEN_FDS; otherwise only its number is known.
     """
 
     fd: int
@@ -70,6 +72,7 @@ class Inherited:
     type: int
     is_listening: bool
     family: int = AF_UNIX
+    is_announced: bool = True
 
 
 def inherited(*, with_tcp: bool = False) -> list[Inherited]:
@@ -219,9 +222,10 @@ def watchdog() -> float | None:
 def _find(address: Address, *, with_tcp: bool) -> Inherited:
     number = address.descriptor
     if number is not None:
-        with suppress(AddressError):
-            _announced()  # for what it does to the environment; the number alone says which one is meant
-        return _look_at(number, name="", with_tcp=with_tcp)
+        announced: set[int] = set()
+        with suppress(AddressError):  # the number alone says which one is meant
+            announced = {fd for fd, _ in _announced()}
+        return _look_at(number, name="", with_tcp=with_tcp, is_announced=number in announced)
     name = os.fsdecode(address.name)
     free = _free_of_name(name)
     if len(free) > 1:
@@ -309,12 +313,13 @@ def _must_be_open(fd: int, name: str) -> int:
     return fd
 
 
-def _look_at(fd: int, name: str, *, with_tcp: bool = False) -> Inherited:
+def _look_at(fd: int, name: str, *, with_tcp: bool = False, is_announced: bool = True) -> Inherited:
     """Describe the socket `fd`; it is borrowed for a moment, and nothing about it changes."""
+    hint = _UNIT_HINT if is_announced else _UNANNOUNCED_HINT
     kind = FileKind.of(os.fstat(_must_be_open(fd, name)).st_mode)
     if kind is not FileKind.SOCKET:
         raise AddressError(
-            f"descriptor {fd}{_called(name)} is {kind.value}, expected a Unix socket", hint=_UNIT_HINT
+            f"descriptor {fd}{_called(name)} is {kind.value}, expected a Unix socket", hint=hint
         )
     with borrowed(fd) as sock:
         family = sock.getsockopt(SOL_SOCKET, SO_DOMAIN)
@@ -323,19 +328,19 @@ def _look_at(fd: int, name: str, *, with_tcp: bool = False) -> Inherited:
             raise AddressError(
                 f"descriptor {fd}{_called(name)} is a socket of the family {family_word(family)},"
                 f" expected AF_UNIX{', or one on TCP' if with_tcp else ''}",
-                hint="'afunix relay' takes clients on TCP, for a Unix socket" if is_tcp else _UNIT_HINT,
+                hint="'afunix relay' takes clients on TCP, for a Unix socket" if is_tcp else hint,
             )
         is_listening = bool(sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN))
         where = sock.getsockname()
         address = address_of(where) if is_tcp else Address.from_kernel(where)
-        return Inherited(fd, name, address, type_of(sock), is_listening, family)
+        return Inherited(fd, name, address, type_of(sock), is_listening, family, is_announced)
 
 
 def _must_serve(found: Inherited) -> None:
     if not found.is_listening and found.type != SOCK_DGRAM:
         raise AddressError(
             f"{_describe(found)} does not listen, and a server needs one that does",
-            hint="in a systemd socket unit write Accept=no",
+            hint="in a systemd socket unit write Accept=no" if found.is_announced else _UNANNOUNCED_HINT,
         )
 
 

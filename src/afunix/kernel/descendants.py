@@ -14,13 +14,12 @@ from .processes import all_pids
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def adopt_orphans() -> bool:
-    """From now on a process whose parent ends while we are its ancestor is our child. False: the kernel refuses.
-
-    It stays so for the life of this process, and is not passed on to what it starts.
+def adopt_orphans(*, adopts: bool = True) -> bool:
+    """From now on a process whose parent ends while we are its ancestor is our child, or with `adopts` False init's again.
+    False: the kernel refuses. It is not passed on to what we start.
     """
-    one, nothing = ctypes.c_ulong(1), ctypes.c_ulong(0)
-    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, one, nothing, nothing, nothing) == 0)
+    flag, nothing = ctypes.c_ulong(adopts), ctypes.c_ulong(0)
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, flag, nothing, nothing, nothing) == 0)
 
 
 def own_children() -> list[int]:

@@ -1,7 +1,8 @@
 """Descriptors that are to be sent: those that we were started with, and paths opened for it.
 
 Numbers are looked at before anything is opened, so that none is taken for one that we have opened ourselves. A file is
-emptied only once there is somebody to have it. What is sent is borrowed from here until `close`.
+emptied only once there is somebody to have it. What is sent is borrowed from here until `close`. How a FIFO is waited for
+is not known here.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from ..model.errors import AddressError, AfunixError, DeniedError, errno_name
+from ..model.errors import AddressError, AfunixError, DeniedError, TimedOutError, errno_name
 from ..model.escaping import quote
 from ..model.offer import Access, Offer
 
@@ -27,35 +28,41 @@ _MODE = 0o666
 
 
 class Offered:
-    """`fds` in the order of the offers. Owns those that were opened for it; use it with `closing`."""
+    """`fds` in the order of the offers, once `open` has been called. Owns what it opens; use it with `closing`."""
 
     def __init__(
         self, offers: Sequence[Offer], access: Access, closed_at_start: Collection[int] = ()
     ) -> None:
-        """A FIFO is waited for as the shell does: until somebody has its other end open.
+        """Call it before anything else of ours is opened.
 
         Raises:
-            AddressError: a number that was not open when we were started, or a path that is a socket.
-            DeniedError, AfunixError: a path that cannot be opened. Nothing is left open then.
+            AddressError: a number that was not open when we were started.
         """
         for offer in offers:
             if offer.number is not None:
                 _must_be_open(offer.number, closed_at_start)
+        self.fds: list[int] = []
+        self._offers = offers
+        self._access = access
         self._opened: list[int] = []
-        self._empties = access is Access.WRITE
-        try:
-            self.fds = [
-                self._open(offer.path, access) if offer.number is None else offer.number for offer in offers
-            ]
-        except BaseException:
-            self.close()
-            raise
 
-    def _open(self, path: str, access: Access) -> int:
+    def open(self, open_file: Callable[[str, int, int], int] = os.open) -> None:
+        """Open the paths, with `open_file(path, flags, mode)`; os.open waits for the other end of a FIFO, as the shell does.
+
+        Raises:
+            AddressError: a path that is a socket.
+            DeniedError, AfunixError: a path that cannot be opened. Otherwise as `open_file`.
+        """
+        for offer in self._offers:
+            self.fds.append(self._open(offer.path, open_file) if offer.number is None else offer.number)
+
+    def _open(self, path: str, open_file: Callable[[str, int, int], int]) -> int:
         try:
-            fd = os.open(path, _FLAGS[access] | os.O_CLOEXEC | os.O_NOCTTY, _MODE)
+            fd = open_file(path, _FLAGS[self._access] | os.O_CLOEXEC | os.O_NOCTTY, _MODE)
+        except TimedOutError:
+            raise  # an OSError too, but whoever waited has said all
         except OSError as error:
-            raise _cannot_open(path, access, error) from None
+            raise _cannot_open(path, self._access, error) from None
         except ValueError:
             raise AddressError(f"{quote(path)} is no path: it holds a NUL byte") from None
         self._opened.append(fd)
@@ -67,7 +74,7 @@ class Offered:
         Raises:
             AfunixError: one does not let itself be cut.
         """
-        for fd in self._opened if self._empties else ():
+        for fd in self._opened if self._access is Access.WRITE else ():
             if stat.S_ISREG(os.fstat(fd).st_mode):
                 try:
                     os.ftruncate(fd, 0)

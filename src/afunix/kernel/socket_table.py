@@ -39,7 +39,8 @@ _LAST = struct.Struct("=HHIHHIIHHB3xHHI")
 
 _ANY_STATE = 0xFFFFFFFF
 _NO_COOKIE = 0xFFFFFFFF
-_SHOW = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x40
+_SHOW_ICONS = 0x08
+_SHOW = 0x01 | 0x02 | 0x04 | _SHOW_ICONS | 0x10 | 0x40
 """UDIAG_SHOW_NAME, _VFS, _PEER, _ICONS, _RQLEN and _UID; shutdown bits come with every answer."""
 
 _NAME, _VFS, _PEER, _ICONS, _RQLEN, _SHUTDOWN, _UID = 0, 1, 2, 3, 4, 6, 7
@@ -125,9 +126,15 @@ def _entry_by_question(inode: int) -> SocketEntry | None:
         return next(_ask(inode, 0), None)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if (
+            error.errno != errno.EMSGSIZE
+        ):  # a page has no room for a thousand who wait: without their names, then
+            raise
+        return next(_ask(inode, 0, _SHOW & ~_SHOW_ICONS), None)
 
 
-def _ask(inode: int, flags: int) -> Iterator[SocketEntry]:
+def _ask(inode: int, flags: int, show: int = _SHOW) -> Iterator[SocketEntry]:
     """The answers to one question: about `inode`, or with _DUMP about all.
 
     Raises:
@@ -135,7 +142,7 @@ def _ask(inode: int, flags: int) -> Iterator[SocketEntry]:
     """
     if is_forced("sock_diag"):
         raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
-    question = _QUESTION.pack(socket.AF_UNIX, 0, 0, _ANY_STATE, inode, _SHOW, _NO_COOKIE, _NO_COOKIE)
+    question = _QUESTION.pack(socket.AF_UNIX, 0, 0, _ANY_STATE, inode, show, _NO_COOKIE, _NO_COOKIE)
     header = _HEADER.pack(_HEADER.size + len(question), _SOCK_DIAG_BY_FAMILY, _REQUEST | flags, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as sock:
         sock.sendto(header + question, (0, 0))

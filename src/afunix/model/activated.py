@@ -18,13 +18,16 @@ class Begun(NamedTuple):
 
 
 class Over(NamedTuple):
-    """It has ended after `lived_s` seconds, and is not started again for `pause_s`. `is_wanted`: was it told to end?"""
+    """It has ended after `lived_s` seconds, and is not started again for `pause_s`. `is_wanted`: was it told to end?
+    `has_served`: has it taken somebody from the queue; None: that cannot be seen.
+    """
 
     pid: int
     code: int
     lived_s: float
     pause_s: float = 0.0
     is_wanted: bool = False
+    has_served: bool | None = None
 
 
 class NotBegun(NamedTuple):
@@ -44,4 +47,11 @@ class Signalled(NamedTuple):
     is_permitted: bool = True
 
 
-Happening = Begun | Over | NotBegun | Signalled
+class Orphaned(NamedTuple):
+    """At the end the processes `pids`, which the service has left behind, were told to end by the signal `number`."""
+
+    number: int
+    pids: tuple[int, ...]
+
+
+Happening = Begun | Over | NotBegun | Signalled | Orphaned

@@ -35,6 +35,7 @@ class Children:
         adopt_orphans()
         # Also where it was ignored, for then nobody could be waited for.
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.call_soon(self._reap)  # some of those before may have ended before anybody listened
 
     def add(self, pid: int) -> None:
         """In the same turn of the loop in which it was started."""
@@ -62,6 +63,7 @@ class Children:
                     spared.add(pid)
                 else:
                     self._wait_for(pid)
+        adopt_orphans(adopts=False)
         return sorted(spared - self._before)
 
     def _reap(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,9 +19,10 @@ from ..kernel import activation
 from ..kernel.activating import ActivatedCommand
 from ..kernel.limits import descriptor_limit
 from ..kernel.listener import Listener, Ownership
+from ..kernel.socket_types import TYPE_NUMBERS
 from ..kernel.spawning import keep_descriptors_from_children
 from ..model.activated import Happening
-from ..model.address import Address, AddressKind
+from ..model.address import Address
 from ..model.client_environment import without_ours
 from ..model.counting import counted
 from ..model.descriptor_names import NAMELESS, is_name
@@ -48,6 +50,8 @@ class ActivateSettings:
     ownership: Ownership = field(default_factory=Ownership)
     backlog: int | None = None
     drain_s: float | None = None
+    stream_only: tuple[str, ...] = ()
+    """Those given that mean nothing for datagrams, as they are written."""
 
 
 def activate(
@@ -64,17 +68,21 @@ def activate(
     connect. The environment of the command is ours, without what concerns only us.
 
     Raises:
-        AfunixError: no such command, a name that is none, or the listeners cannot be had; nothing is left behind.
+        AfunixError: no such command, a name that is none, or the listeners cannot be had, or an option means nothing for
+            them; nothing is left behind.
     """
     activation.watchdog()  # an environment that makes no sense is told before anybody can connect
-    names = names_for(settings.names, settings.addresses)
-    command = ActivatedCommand(settings.command, descriptor_limit(), names=names)
+    check_names(settings.names, len(settings.addresses))
+    if settings.socket_type is not None:
+        _refuse_meaningless(settings, TYPE_NUMBERS[settings.socket_type])
+    command = ActivatedCommand(settings.command, descriptor_limit())
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         keep_descriptors_from_children()
         listeners = _open(settings, observer, on_unmatched)
         loop = asyncio.new_event_loop()
         try:
+            command.names = names_for(settings.names, listeners)
             service = ActivateService(
                 command,
                 listeners,
@@ -101,7 +109,9 @@ def _open(
     observer: Observer | None,
     on_unmatched: Callable[[Address, int], None],
 ) -> list[Listener]:
-    """Those that we make are handed over as systemd does it: they block, and descriptors may come through them."""
+    """Those that we make are handed over as systemd does it: descriptors may come through them, and at each start they are
+    made to block.
+    """
     listeners = open_listeners(
         settings.addresses,
         socket_type=settings.socket_type,
@@ -112,10 +122,22 @@ def _open(
         on_unmatched=on_unmatched,
         observer=observer,
     )
-    for listener in listeners:
-        if not listener.is_inherited:
-            os.set_blocking(listener.fd, True)
+    try:
+        _refuse_meaningless(settings, listeners[0].type)
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
     return listeners
+
+
+def _refuse_meaningless(settings: ActivateSettings, number: int) -> None:
+    """Before anything is bound, where the type is known by then."""
+    if settings.stream_only and number == socket.SOCK_DGRAM:
+        raise AddressError(
+            f"{settings.stream_only[0]} means nothing for a dgram socket: datagrams come without connections",
+            hint="use --type seqpacket for records with connections",
+        )
 
 
 def name_for_each(names: Sequence[str]) -> str:
@@ -131,31 +153,38 @@ def name_for_each(names: Sequence[str]) -> str:
     return _checked(names[0]) if names else _A_CLIENT
 
 
-def names_for(names: Sequence[str], addresses: Sequence[Address]) -> tuple[str, ...]:
-    """A name for each socket: those given, in their order, or the one for all; else what an inherited one was called.
+def check_names(names: Sequence[str], count: int) -> None:
+    """Can sockets be called so, `count` of them? 0: that is not known yet.
 
     Raises:
         AddressError: one is no name, or there are neither one nor as many as sockets.
     """
     for name in names:
         _checked(name)
-    inherited = activation.announced_names()
-    count = len(addresses) or len(inherited)
-    if len(names) in (1, count):
-        return tuple(names) if len(names) == count else tuple(names) * count
-    if names:
+    if count and len(names) not in (0, 1, count):
         raise AddressError(
             f"{counted(len(names), 'name')} for {counted(count, 'socket')}: expected one for each, or one for all",
             hint="give --name once, or once for every ADDRESS in their order",
         )
-    return tuple(map(_own_name, addresses)) if addresses else tuple(inherited)
 
 
-def _own_name(address: Address) -> str:
-    """`fd:NAME` goes on being called NAME."""
-    name = os.fsdecode(address.name)
-    is_named = address.kind is AddressKind.INHERITED and not name.isdigit() and is_name(name)
-    return name if is_named else NAMELESS
+def names_for(names: Sequence[str], listeners: Sequence[Listener]) -> tuple[str, ...]:
+    """A name for each: those given, in their order, or the one for all; else what an inherited one is called.
+
+    Raises:
+        AddressError: as `check_names`.
+    """
+    check_names(names, len(listeners))
+    if len(names) == 1:
+        return tuple(names) * len(listeners)
+    return tuple(names) or tuple(map(_own_name, listeners))
+
+
+def _own_name(listener: Listener) -> str:
+    """That in LISTEN_FDNAMES, however it was asked for: by its name, number or path."""
+    inherited = dict(enumerate(activation.announced_names(), activation.FIRST_FD))
+    name = inherited.get(listener.fd, NAMELESS) if listener.is_inherited else NAMELESS
+    return name if is_name(name) else NAMELESS
 
 
 def _checked(name: str) -> str:

@@ -2,7 +2,8 @@
 
 Nobody is accepted here. While the command runs only its end is waited for; who comes meanwhile is its own, and who comes
 after it waits in the queue, which is ours as well, for the next one. A listener that the command has shut down needs no
-command any more, and where none is left that does, the run is over.
+command any more, and where none is left that does, the run is over. What a command leaves behind when it ends is let alone
+until the run is over: then it is told to end, and nothing of it outlives us.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..kernel.activating import ActivatedCommand, is_shut_down
 from ..kernel.listener import Listener
+from ..kernel.queue_sight import look_at
 from ..kernel.unanswered import Unanswered, turn_away
-from ..model.activated import Begun, Happening, NotBegun, Over, Signalled
+from ..model.activated import Begun, Happening, NotBegun, Orphaned, Over, Signalled
 from ..model.errors import AfunixError
 from ..model.escaping import quote
-from ..model.restarting import Restarts
-from ..streams.process_end import watch_process
+from ..model.restarting import Queue, Restarts, has_moved
+from ..streams.children import Children
 from ..streams.readiness import Readiness
 from ..streams.service_manager import ServiceManager
 from ..streams.signals import watch_signals
@@ -36,6 +39,9 @@ PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, sig
 HANG_UP_S = 5.0
 """A command that ends so soon after SIGHUP did not take it for a wish to reload, so it stops us as well."""
 
+ORPHANS_S = 5.0
+"""How long what a command has left behind may take to end, where no time is given for the command itself."""
+
 _MEANT_FOR_IT = (signal.SIGUSR1, signal.SIGUSR2)
 """What somebody sends for the command's sake alone, so that it is worth a word where none runs."""
 
@@ -45,7 +51,8 @@ SIGNALS = (*STOP_SIGNALS, *PASSED_ON)
 @dataclass(slots=True)
 class ActivateResult:
     """How a run ended. `code` is the command's last one, None if it never ran; `unanswered` is who waited for the next and
-    got none. `is_forced`: a second signal killed the command; `is_cut`: it was killed when its time had passed.
+    got none. `is_forced`: a second signal killed the command; `is_cut`: it was killed when its time had passed. `left` are
+    the pids of those who may not be killed, the command or what it has left behind: they live on.
     """
 
     cause: Cause = Cause.SIGNAL
@@ -55,20 +62,23 @@ class ActivateResult:
     fault: Exception | None = None
     code: int | None = None
     unanswered: Unanswered = field(default_factory=Unanswered)
+    left: tuple[int, ...] = ()
     left_behind: list[AfunixError] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Child:
-    """The command that runs."""
+    """The command that runs. `queues` is who waited when it began, listener by listener."""
 
     pid: int
-    pidfd: int
     began_at: float
+    queues: list[Queue | None]
 
 
 class ActivateService:
-    """The listeners are their owner's, but for the names, which go at the stop. `tell` is told what happens."""
+    """The listeners are their owner's, but for the names, which go at the stop. `tell` is told what happens. At the end
+    of a run nothing is left of what it has started, but for `ActivateResult.left`.
+    """
 
     def __init__(
         self,
@@ -82,7 +92,7 @@ class ActivateService:
         tell: Callable[[Happening], None] = lambda happening: None,
     ) -> None:
         """`is_eager`: start at once, and again when it has failed. `drain_s`: how long a command may take
-        to end at a stop; None: as long as it takes.
+        to end at a stop, with what it leaves behind; None: as long as it takes, and ORPHANS_S for that.
         """
         self._command = command
         self._listeners = listeners
@@ -98,10 +108,14 @@ class ActivateService:
         self._watched: list[int] = []
         self._manager = ServiceManager(loop, [str(listener.address) for listener in listeners], lambda: None)
         self._child: _Child | None = None
-        self._forget_child: Callable[[], None] = lambda: None
+        self._children = Children(loop, self._on_end, self._on_quiet)
         self._restarts = Restarts()
         self._timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
+        self._is_ending = False
+        self._is_closing = False
+        self._group_told = 0
+        self._told: set[int] = set()
         self._hung_up_at = float("-inf")
 
     def run(self, on_ready: Callable[[], None], take_signals: Callable[[], object]) -> ActivateResult:
@@ -141,6 +155,8 @@ class ActivateService:
 
     def _start(self, cause: str) -> None:
         fds = [listener.fd for listener in self._listeners]
+        self._stop_timer()
+        queues = self._prepare_listeners()
         now = self._loop.time()
         try:
             pid = self._command.start_with(fds, self._environment)
@@ -150,30 +166,49 @@ class ActivateService:
             self._tell(NotBegun(self._command.path, error.errno or 0, reason, pause_s))
             self._go_on(has_failed=True)
             return
-        # There is room for it: as many descriptors were needed to start the process.
-        self._child = _Child(pid, os.pidfd_open(pid), now)
-        self._forget_child = watch_process(self._loop, self._child.pidfd, self._on_end)
+        self._children.add(pid)
+        self._child = _Child(pid, now, queues)
         self._tell(Begun(pid, self._command.path, cause))
+
+    def _prepare_listeners(self) -> list[Queue | None]:
+        """They block, whatever the command before has made of them: the flag is one for all who have them open. Those that
+        are not ours stay as their owner has them.
+        """
+        for listener in self._listeners:
+            if listener.is_ours:
+                os.set_blocking(listener.fd, True)
+        return [look_at(listener) for listener in self._listeners]
 
     # Its end
 
-    def _on_end(self) -> None:
+    def _on_end(self, pid: int, status: int) -> None:
         assert self._child is not None
-        began_at, pid = self._child.began_at, self._child.pid
-        code = self._reap(self._child)
+        child, self._child = self._child, None
+        code = self._result.code = os.waitstatus_to_exitcode(status)
+        if self._is_closing:
+            return
         now = self._loop.time()
+        lived_s = now - child.began_at
         is_hung_up = now - self._hung_up_at < HANG_UP_S
         is_over = all(is_shut_down(listener.fd) for listener in self._listeners)
         is_last = self._is_stopping or is_hung_up or is_over
-        self._restarts = self._restarts.after_end(now, now - began_at, is_good=code == 0)
-        self._tell(Over(pid, code, now - began_at, 0.0 if is_last else self._restarts.pause_s, is_last))
+        served = None if is_last else self._has_served(child.queues)
+        self._restarts = self._restarts.after_end(now, lived_s, is_good=code == 0, has_served=served)
+        self._tell(Over(pid, code, lived_s, 0.0 if is_last else self._restarts.pause_s, is_last, served))
         if is_hung_up and not self._is_stopping:
             self._begin_stop(signal.SIGHUP)
         elif is_last:
             self._result.cause = Cause.SIGNAL if self._is_stopping else Cause.OWN_REASON
-            self._finish()
+            self._end_orphans()
         else:
             self._go_on(has_failed=code != 0)
+
+    def _has_served(self, before: list[Queue | None]) -> bool | None:
+        """Has it taken anybody from any queue?"""
+        moves = [
+            has_moved(then, look_at(listener)) for then, listener in zip(before, self._listeners, strict=True)
+        ]
+        return True if True in moves else None if None in moves else False
 
     def _go_on(self, *, has_failed: bool) -> None:
         again: Callable[[str], None] = self._wait_for
@@ -184,14 +219,6 @@ class ActivateService:
             self._timer = self._loop.call_later(self._restarts.pause_s, again, cause)
         else:
             again(cause)
-
-    def _reap(self, child: _Child) -> int:
-        """Wait for it and forget it; how it ended, as `os.waitstatus_to_exitcode` has it."""
-        self._forget_child()
-        self._child = None
-        os.close(child.pidfd)
-        self._result.code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
-        return self._result.code
 
     # The stop
 
@@ -226,19 +253,24 @@ class ActivateService:
         self._stop_timer()
         self._wait_no_more()
         if self._child is None:
-            self._finish()
+            self._end_orphans()
             return
-        self._tell(Signalled(number, self._child.pid, self._signal_group(number)))
+        is_permitted = self._signal_group(number)
+        self._group_told = self._pid if is_permitted and number == signal.SIGTERM else 0
+        self._tell(Signalled(number, self._pid, is_permitted))
         if self._drain_s is not None:
             self._timer = self._loop.call_later(self._drain_s, self._cut)
 
     def _cut(self) -> None:
-        self._result.is_cut = True
+        """The time has passed: for the command, or for what it has left behind."""
+        self._result.is_cut = self._child is not None
         self._cut_short()
 
     def _cut_short(self) -> None:
         """Its end by SIGKILL is waited for, unless we may not kill it: then it is left behind."""
-        if not self._signal_group(signal.SIGKILL):
+        if self._child is None:
+            self._finish()
+        elif not self._signal_group(signal.SIGKILL):
             self._tell(Signalled(signal.SIGKILL, self._pid, is_permitted=False))
             self._loop.stop()
 
@@ -250,8 +282,38 @@ class ActivateService:
         """The command and all that it has started: a shell's pipeline is several processes. False: we may not."""
         return self._child is None or _may(lambda: os.killpg(self._pid, number))
 
+    # What commands have left behind
+
+    def _end_orphans(self) -> None:
+        """No command runs, and none will. Who is there when the time has passed is killed by `_close`."""
+        is_hurried = self._result.is_forced or self._result.is_cut
+        orphans = [] if is_hurried else self._children.orphans()
+        self._is_ending = bool(orphans)
+        if not orphans:
+            self._finish()
+            return
+        self._tell_to_end([pid for pid in orphans if pid not in self._told])
+        if self._timer is None:
+            time_s = ORPHANS_S if self._drain_s is None else self._drain_s
+            self._timer = self._loop.call_later(time_s, self._cut)
+
+    def _tell_to_end(self, orphans: Sequence[int]) -> None:
+        """Each once, since a second SIGTERM has a meaning of its own to many: so not those who had it with their group."""
+        self._told.update(orphans)
+        fresh = tuple(pid for pid in orphans if not self._group_told or _group_of(pid) != self._group_told)
+        for pid in fresh:
+            _may(partial(os.kill, pid, signal.SIGTERM))
+        if fresh:
+            self._tell(Orphaned(signal.SIGTERM, fresh))
+
+    def _on_quiet(self) -> None:
+        """Some have ended, and may have left others behind."""
+        if self._is_ending:
+            self._end_orphans()
+
     def _finish(self) -> None:
-        """No command runs, and none will."""
+        """Nobody serves any more, or for a moment only."""
+        self._is_ending = False
         for listener in self._listeners:
             self._result.unanswered = self._result.unanswered.with_those(turn_away(listener))
         self._unlink()
@@ -277,16 +339,25 @@ class ActivateService:
             self._timer = None
 
     def _close(self) -> None:
-        """Nobody is left behind, whatever has happened."""
+        """Nobody is left behind, whatever has happened, but for those whom we may not end."""
+        self._is_closing = True
         self._stop_timer()
         self._manager.close()
         self._queues.close()
-        if self._child is not None and self._signal_group(signal.SIGKILL):
-            self._reap(self._child)
-        elif self._child is not None:
-            self._forget_child()
-            os.close(self._child.pidfd)
+        orphans = set(self._children.orphans())
+        self._result.left = tuple(self._children.close())
+        killed = tuple(sorted(orphans.difference(self._result.left)))
+        if killed:
+            self._tell(Orphaned(signal.SIGKILL, killed))
         self._unlink()
+
+
+def _group_of(pid: int) -> int:
+    """0: it is gone."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def _may(send: Callable[[], None]) -> bool:

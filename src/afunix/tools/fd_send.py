@@ -6,6 +6,7 @@ until somebody takes them, or nobody can any more.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from collections.abc import Callable, Collection
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from ..blocking import dialling
 from ..blocking.interruptible import DeadlinePassed, Interruptible
+from ..blocking.slow_files import open_file, read_to_end
 from ..kernel.ancillary import MAX_FDS
 from ..kernel.channel import Channel
 from ..kernel.interrupts import Interrupted, Interrupts
@@ -22,22 +24,29 @@ from ..kernel.offered import Offered
 from ..kernel.send_refusal import explain
 from ..model.address import AddressKind
 from ..model.descriptor_names import names_line
-from ..model.errors import AddressError, TimedOutError
+from ..model.errors import AddressError, AfunixError, TimedOutError, errno_name
 from ..model.escaping import quote
 from ..model.offer import Access, Offer
 from ..model.patience import show_seconds
 from .one_peer import UNWATCHED, Meeting, Watchers, connected, first_client, listening
 
 _DISCARD_BYTES = 1 << 16
+_MOST_DATA = 1 << 20
+_STDIN = "-"
 
 
 class SendSettings(NamedTuple):
-    """What is sent to whom. `data` None: the names. `closed_at_start`: numbers of ours that nobody has opened."""
+    """What is sent to whom. `data` None: what is in the file `data_from` (`-`: STDIN), or without one the names.
+
+    `timeout`: seconds for all of it, a FIFO's other end and the end of `data_from` included. `closed_at_start`: numbers of
+    ours that nobody has opened.
+    """
 
     meeting: Meeting
     offers: tuple[Offer, ...]
     access: Access = Access.READ
     data: bytes | None = None
+    data_from: str | None = None
     timeout: float | None = None
     closed_at_start: Collection[int] = ()
 
@@ -63,16 +72,65 @@ def send(settings: SendSettings, watchers: Watchers = UNWATCHED) -> int:
 
 
 def _send(settings: SendSettings, offered: Offered, waits: Interruptible, watchers: Watchers) -> None:
+    message = _message(settings, waits)
+    offered.open(partial(_open, waits=waits))
     channel = _peer(settings.meeting, waits, watchers)
     try:
-        data = settings.data
-        message = names_line([offer.name for offer in settings.offers]) if data is None else data
         offered.empty_files()
         _Sending(channel, str(settings.meeting.address), offered.fds, waits).send(message)
         if settings.meeting.address.kind is not AddressKind.INHERITED:
             _discard_answers(channel)
     finally:
         dialling.close(channel, watchers.observer)
+
+
+def _message(settings: SendSettings, waits: Interruptible) -> bytes:
+    if settings.data is not None:
+        return settings.data
+    if settings.data_from is not None:
+        return _read(settings.data_from, waits)
+    return names_line([offer.name for offer in settings.offers])
+
+
+def _read(path: str, waits: Interruptible) -> bytes:
+    """What is to go along.
+
+    Raises:
+        AfunixError: it cannot be read, or is more than a message should have.
+        TimedOutError: it has not come to its end in time.
+    """
+    what = f"--data-from {quote(path)}"
+    try:
+        fd = 0 if path == _STDIN else _open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY, 0, waits=waits)
+        try:
+            data = read_to_end(fd, _MOST_DATA, waits)
+        finally:
+            if fd:
+                os.close(fd)
+    except DeadlinePassed:
+        raise TimedOutError(f"{what} has not come to its end within {_limit(waits)} (--timeout)") from None
+    except TimedOutError:
+        raise
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise AfunixError(f"{what} cannot be read: {reason} ({errno_name(error.errno)})") from None
+    if len(data) > _MOST_DATA:
+        raise AfunixError(f"{what} has more than 1 MiB, expected what fits into a message")
+    return data
+
+
+def _open(path: str, flags: int, mode: int, *, waits: Interruptible) -> int:
+    try:
+        return open_file(path, flags, mode, waits)
+    except DeadlinePassed:
+        raise TimedOutError(
+            f"{quote(path)} could not be opened within {_limit(waits)} (--timeout): nobody has its other end open",
+            hint="a FIFO is opened when somebody reads it and somebody writes it",
+        ) from None
+
+
+def _limit(waits: Interruptible) -> str:
+    return show_seconds(waits.seconds or 0.0)
 
 
 def _peer(meeting: Meeting, waits: Interruptible, watchers: Watchers) -> Channel:
@@ -98,9 +156,8 @@ class _Sending:
             else:
                 self._send_record(data)
         except DeadlinePassed:
-            limit = show_seconds(self._waits.seconds or 0.0)
             raise TimedOutError(
-                f"{quote(self._name)} has made no room for the message within {limit} (--timeout)"
+                f"{quote(self._name)} has made no room for the message within {_limit(self._waits)} (--timeout)"
             ) from None
         except OSError as error:
             sent, most = self._channel.bytes_sent, self._channel.max_record_bytes()

@@ -66,6 +66,7 @@ class RelayResult:
     fault: Exception | None = None
     bytes_lost: int = 0
     commands_cut: int = 0
+    commands_left: tuple[int, ...] = ()
     turned_away: TurnedAway | None = None
     connected: int = 0
     served: int = 0
