@@ -121,7 +121,7 @@ def test_a_stop_ends_all_that_a_command_has_started_after_a_while(
 
 
 def test_nobody_is_left_behind(loop: asyncio.AbstractEventLoop) -> None:
-    served = Served(loop, "sh", "-c", "trap '' TERM; echo up; cat")
+    served = Served(loop, "sh", "-c", "trap '' TERM; echo up; sleep 100")
     with served.join() as client:
         assert client.recv(99) == b"up\n"
         served.sink.end_conversations()
