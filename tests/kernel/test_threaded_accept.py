@@ -7,13 +7,15 @@ import os
 import resource
 import select
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 from tests.blocking.conftest import fork
-from tests.program import PATIENCE_S
+from tests.program import PATIENCE_S, environment
 from tests.sharing import Shared, shared, threads
 from tests.threads import until
 
@@ -220,3 +222,28 @@ def test_clients_in_the_queue_wake_nobody_while_the_thread_is_at_it(
     assert accepting._desk is not None
     accepting._desk.hand_over(OSError())
     assert is_ready(accepting)
+
+
+ENDS_WITH_THE_LOCK_HELD = """
+import socket, threading
+from afunix.kernel.threaded_accept import ThreadedAccept
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("")
+listener.listen()
+accepting = ThreadedAccept(listener.fileno(), socket.SOCK_STREAM)
+accepting.ready_fd
+held = threading.Event()
+def hold():
+    with accepting._desk.changed:
+        held.set()
+        threading.Event().wait()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+"""
+
+
+def test_the_interpreters_end_waits_for_no_lock_of_a_thread_that_is_over() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_WITH_THE_LOCK_HELD], timeout=PATIENCE_S, env=environment()
+    )
+    assert done.returncode == 0

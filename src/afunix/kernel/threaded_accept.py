@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import signal
+import sys
 import threading
 import weakref
 from contextlib import ExitStack
@@ -168,6 +169,9 @@ class _Desk:
                 self.changed.notify()
 
     def close(self) -> None:
+        if sys.is_finalizing():
+            self.close_copies()  # the interpreter has ended the thread, wherever it was
+            return
         with self.changed:
             if self.is_closed:
                 return
@@ -181,7 +185,9 @@ class _Desk:
         _discard(outcome)
 
     def close_copies(self) -> None:
-        """In a forked child: the files are the parent's and go on, the lock may be held for ever."""
+        """Where the thread is not, in a forked child or at the interpreter's end, and the lock may be held for ever. The
+        files go on, if somebody else has them.
+        """
         if not self.is_closed:
             self.is_over = self.is_closed = True
             self.epoll.close()
