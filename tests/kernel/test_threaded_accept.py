@@ -232,13 +232,9 @@ listener.bind("")
 listener.listen()
 accepting = ThreadedAccept(listener.fileno(), socket.SOCK_STREAM)
 accepting.ready_fd
-held = threading.Event()
-def hold():
-    with accepting._desk.changed:
-        held.set()
-        threading.Event().wait()
-threading.Thread(target=hold, daemon=True).start()
-held.wait()
+thread = threading.Thread(target=accepting._desk.changed.acquire)  # and it ends with it
+thread.start()
+thread.join()
 """
 
 
