@@ -53,6 +53,12 @@ def test_a_line_has_no_spaces_at_its_end() -> None:
     )
 
 
+def test_a_cell_of_spaces_has_no_colour() -> None:
+    assert render((Column("A"), Column("B")), [Line(("x", " "), ("red",) * 2)], paint={"red": "31"})[1] == (
+        "\x1b[31mx\x1b[0m"
+    )
+
+
 def test_a_style_that_has_no_paint_is_plain() -> None:
     assert render((Column("A"),), [Line(("x",), ("odd",))], paint={"red": "31"})[1] == "x"
 

@@ -139,7 +139,9 @@ class _Row:
         pieces = []
         spaces = 0
         for place, (text, width) in enumerate(zip(line.cells, self._widths, strict=True)):
-            shown = shorten(text, width)
+            shown = shorten(text, width).rstrip(
+                " "
+            )  # what is no text is the gap's, which is nothing at the end
             style = self._paint.get(line.styles[place]) if line.styles else None
             if shown:
                 painted = f"\x1b[{style}m{shown}\x1b[0m" if style else shown
