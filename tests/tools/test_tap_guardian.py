@@ -110,7 +110,7 @@ def test_a_dismissal_after_its_end_does_no_harm(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        ("raise SystemExit(3)", "ended with status 3"),
+        ("raise SystemExit(3)", "ended with exit status 3"),
         ("import os; os.kill(os.getpid(), 11)", "ended by SIGSEGV"),
         ("import os; os.kill(os.getpid(), 40)", "ended by signal 40"),
     ],

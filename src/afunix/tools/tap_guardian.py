@@ -25,6 +25,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
+from ..kernel.exit_code import words_of
 from ..kernel.front import Front
 from ..kernel.pathname import Place
 from ..model.address import Address
@@ -141,12 +142,7 @@ class Guardian:
 
 def _words_of(status: int) -> str:
     """What it says itself is on STDERR, which is ours."""
-    if status >= 0:
-        return f"it ended with status {status}"
-    try:
-        return f"it was ended by {signal.Signals(-status).name}"
-    except ValueError:  # a real-time signal has no name
-        return f"it was ended by signal {-status}"
+    return f"it ended with {words_of(status)}" if status >= 0 else f"it was {words_of(status)}"
 
 
 class End(Enum):
